@@ -103,9 +103,16 @@ class Aligned(NamedTuple):
 
 
 class Panel:
-    """Series by name."""
+    """Series by name.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    accept
+        Called with a name and its series before that is kept: what it raises (`Undefined`) keeps it out.
+    """
+
+    def __init__(self, accept: Callable[[str, Series], object] | None = None) -> None:
+        self._accept = accept
         self._series: dict[str, Series] = {}
         self._loading: dict[str, HistoryState] = {}
         self._version = 0
@@ -136,15 +143,16 @@ class Panel:
         source: str = "uploaded",
         synthetic: bool = False,
         adjusted: bool = False,
+        accepted: bool = True,
     ) -> Series:
-        """Keep a series, or append to it.
+        """Keep a series, or append to it; `accepted` False: it is taken back as it was, and nobody is asked.
 
         Raises
         ------
         Undefined
             `empty`, `mismatch` (lengths, or another kind than before), `unsorted`, `duplicate_time`, `not_finite`,
             `negative_price` (a price, volume or size that is not positive), `out_of_range` (a return of -1 or less; or
-            too much to keep). Nothing is changed then.
+            too much to keep), or what `accept` raises. Nothing is changed then.
         """
         times = np.array(times_ns, dtype=np.int64)
         numbers = np.array(values, dtype=np.float64)
@@ -171,9 +179,11 @@ class Panel:
                 f"at most {MOST_VALUES} of {MOST_SERIES}",
             )
         times.flags.writeable = numbers.flags.writeable = False
+        made = Series(kind, times, numbers, source, synthetic, adjusted, self._version + 1)
+        if accepted and self._accept is not None:
+            self._accept(name, made)
         self._count = count
         self._version += 1
-        made = Series(kind, times, numbers, source, synthetic, adjusted, self._version)
         self._series[name] = made
         self._loading.pop(name, None)
         return made
@@ -251,6 +261,7 @@ class Panel:
                 message.values,
                 append=message.append,
                 source=message.source or "uploaded",
+                synthetic=message.synthetic,
             )
             return self.state_of(message.series)
         if isinstance(message, GetHistories):
@@ -298,6 +309,7 @@ class Panel:
             source=part["source"],
             synthetic=part["synthetic"],
             adjusted=part["adjusted"],
+            accepted=False,
         )
         return True
 

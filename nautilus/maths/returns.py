@@ -105,6 +105,31 @@ def wealth(returns: npt.ArrayLike) -> Floats:
     return grown
 
 
+def compounded(times_ns: Whole, returns: Floats, period_ns: int) -> tuple[Whole, Floats]:
+    """Returns of whole periods since the epoch, of steps whose ends are in order.
+
+    Parameters
+    ----------
+    times_ns, returns
+        Shape (n,): the end of each step, and its return.
+    period_ns
+        Length of a period.
+
+    Returns
+    -------
+    The last end within each period that has one, and the steps' returns compounded; shape (m,), m at most n.
+    """
+    if not times_ns.size:
+        return times_ns, returns
+    numbers = times_ns // period_ns
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1))
+    if starts.size == times_ns.size:
+        return times_ns, returns
+    with np.errstate(over="ignore"):
+        grown = np.multiply.reduceat(returns + 1.0, starts) - 1.0
+    return times_ns[np.append(starts[1:], times_ns.size) - 1], np.asarray(grown, np.float64)
+
+
 class CalendarReturn(NamedTuple):
     """Compounded return of a calendar month or year; `month` is 1 to 12, 0 for a whole year."""
 
@@ -138,6 +163,7 @@ __all__ = [
     "Whole",
     "calendar_returns",
     "compoundable",
+    "compounded",
     "constant",
     "number",
     "paired",

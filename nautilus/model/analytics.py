@@ -67,6 +67,8 @@ class AnalysePerformance(Message, frozen=True):
         Where the returns are from, for the provenance.
     traded, nav
         What was bought and sold in each period, and the net asset value at its begin: for the turnover.
+    synthetic
+        Some of the returns are made up, for the provenance.
     """
 
     returns: Returns
@@ -81,6 +83,7 @@ class AnalysePerformance(Message, frozen=True):
     source: Annotated[str, Meta(max_length=32)] = "request"
     traded: Returns = ()
     nav: Returns = ()
+    synthetic: bool = False
 
 
 MOST_FITTED = 10_000
@@ -88,7 +91,10 @@ MOST_FITTED = 10_000
 
 
 class ForecastReturns(Message, frozen=True):
-    """Volatility forecasts and regimes of the returns that come with it; realised variances are for the HAR model."""
+    """Volatility forecasts and regimes of the returns that come with it; realised variances are for the HAR model.
+
+    `synthetic`: some of them are made up, for the provenance.
+    """
 
     returns: Annotated[tuple[float, ...], Meta(max_length=MOST_FITTED)]
     times_ns: Annotated[tuple[Moment, ...], Meta(max_length=MOST_FITTED)] = ()
@@ -97,6 +103,7 @@ class ForecastReturns(Message, frozen=True):
     regimes: int = 2
     periods_per_year: float = 252.0
     source: Annotated[str, Meta(max_length=32)] = "request"
+    synthetic: bool = False
 
 
 class AskAnalytics(Message, frozen=True):

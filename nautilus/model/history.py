@@ -43,6 +43,8 @@ class PutHistory(Message, frozen=True):
         Behind what is there; else in its place.
     source
         Where they are from, for the provenance of answers.
+    synthetic
+        Some of them are made up, as by a simulation.
     """
 
     series: SeriesName
@@ -51,6 +53,7 @@ class PutHistory(Message, frozen=True):
     kind: SeriesKind = SeriesKind.PRICE
     append: bool = False
     source: SourceName = "uploaded"
+    synthetic: bool = False
 
 
 class LoadHistory(Message, frozen=True):

@@ -69,16 +69,11 @@ def _analysed(asked: AnalysePerformance) -> PortfolioAnalytics:
         parts["rolling"] = sections.rolling(sample.returns, benchmark, found, asked.risk_free, per_year)
     if depth.level >= INSTITUTIONAL.level and "relative" in parts:
         parts["stress"] = sections.stress(parts["relative"].beta)
-    basis = Basis(
-        REQUEST_METHOD, sample.n, stamps[0] if stamps else 0, stamps[-1] if stamps else 0, asked.source or "request"
-    )
+    begin_ns, end_ns = (stamps[0], stamps[-1]) if stamps else (0, 0)
+    source = asked.source or "request"
+    basis = Basis(REQUEST_METHOD, sample.n, begin_ns, end_ns, source, synthetic=asked.synthetic)
     overview = sections.summary(sample, found, asked.risk_free)
     return PortfolioAnalytics(0, 0, depth.name, overview, basis, found.undefined, **parts)
 
 
-def warm() -> None:
-    """Load what answers are computed with: the first request does not wait for a process that begins."""
-    analyse(AnalysePerformance((0.01, -0.02, 0.015)))
-
-
-__all__ = ["REQUEST_METHOD", "analyse", "warm"]
+__all__ = ["REQUEST_METHOD", "analyse"]

@@ -7,7 +7,7 @@ import numpy as np
 from nautilus.engines.analytics.track import Track
 from nautilus.engines.panel import Panel, Series
 from nautilus.maths.errors import Undefined
-from nautilus.maths.returns import Floats
+from nautilus.maths.returns import Floats, Whole, compounded
 from nautilus.maths.running import RunningRelative
 from nautilus.model.history import SeriesKind
 
@@ -75,17 +75,14 @@ class Benchmarks:
     def _returns(self, name: str, series: Series) -> dict[int, float]:
         kept = self._kept.get(name)
         if kept is None or kept[0] != series.version:
-            times, values = step_returns(series)
-            # Of several values in a period the last step alone would not be the period's: they are compounded.
-            periods = times // self._period_ns
-            starts = np.concatenate(([0], np.flatnonzero(np.diff(periods)) + 1)) if periods.size else periods
-            grown = np.multiply.reduceat(values + 1.0, starts) - 1.0 if periods.size else values
-            kept = series.version, dict(zip(periods[starts].tolist(), grown.tolist(), strict=True))
+            # Of several values in a period the last step alone would not be the period's.
+            times, grown = compounded(*step_returns(series), self._period_ns)
+            kept = series.version, dict(zip((times // self._period_ns).tolist(), grown.tolist(), strict=True))
             self._kept[name] = kept
         return kept[1]
 
 
-def step_returns(series: Series) -> tuple[np.ndarray, Floats]:
+def step_returns(series: Series) -> tuple[Whole, Floats]:
     """Ends of the steps and the simple return of each. Undefined: levels that have none (0 or less)."""
     if series.kind is SeriesKind.RETURN:
         return series.times_ns, series.values
@@ -94,7 +91,8 @@ def step_returns(series: Series) -> tuple[np.ndarray, Floats]:
         return series.times_ns[:0], values[:0]
     if values.min() <= 0.0:
         raise Undefined("negative_price", f"a level of {values.min():g}", expected="levels above 0")
-    return series.times_ns[1:], np.asarray(np.diff(values) / values[:-1], np.float64)
+    with np.errstate(over="ignore"):  # who takes them finds what is too large
+        return series.times_ns[1:], np.asarray(np.diff(values) / values[:-1], np.float64)
 
 
 __all__ = ["Benchmarks", "Beside", "step_returns"]

@@ -6,6 +6,7 @@ take long are fitted as jobs; answers have their last fit, with what it rests on
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 
 from nautilus.engines.analytics import attribution, fits
 from nautilus.engines.analytics.answers import Answers, Portfolio
-from nautilus.engines.analytics.batch import analyse, warm
+from nautilus.engines.analytics.batch import analyse
 from nautilus.engines.analytics.benchmarks import Benchmarks, step_returns
 from nautilus.engines.analytics.config import NANOSECONDS, AnalyticsConfig
 from nautilus.engines.analytics.depths import (
@@ -33,8 +34,9 @@ from nautilus.engines.analytics.factors import Factors
 from nautilus.engines.analytics.operations import OPERATIONS
 from nautilus.engines.analytics.positions import Holdings, Key, Prepared, prepare
 from nautilus.engines.analytics.sheet import check_form, draw, sheet_of
+from nautilus.engines.analytics.warming import warm
 from nautilus.engines.base import Context, Engine, Stream, Work
-from nautilus.engines.panel import Histories
+from nautilus.engines.panel import Histories, Panel, Series
 from nautilus.maths.errors import Undefined
 from nautilus.model.analytics import (
     AnalysePerformance,
@@ -55,7 +57,7 @@ from nautilus.model.basis import Basis
 from nautilus.model.errors import ModelError, UnknownPortfolioError
 from nautilus.model.events import ExecutionReport, OrderFilled
 from nautilus.model.factor import PortfolioAttributed
-from nautilus.model.history import DropHistory, PutHistory, SeriesKind
+from nautilus.model.history import DropHistory, SeriesKind
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.portfolio import PortfolioValued
@@ -75,6 +77,7 @@ from nautilus.model.topics import (
 
 SERIES = "portfolio-"
 """Begins the name of a history that is a portfolio's: its returns, or net asset values, before it was followed."""
+MOST_ID = (1 << 63) - 1
 _SECTIONS = tuple({name for names in KINDS.values() for name in names} - {"summary"})
 
 
@@ -93,7 +96,7 @@ class AnalyticsEngine(Engine):
     def __init__(self, config: AnalyticsConfig, instruments: Iterable[Instrument]) -> None:
         self._config = config
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
-        self._histories = Histories()
+        self._histories = Histories(Panel(self._accept))
         self._portfolios: dict[int, Portfolio] = {}
         self._executions = Executions(self._instruments, config.orders)
         self._holdings = Holdings(self._instruments, self._histories.panel, self._executions)
@@ -102,7 +105,6 @@ class AnalyticsEngine(Engine):
         self._answers = Answers(config, benchmarks, self._holdings, self._factors)
         self._predictions: dict[tuple[int, str, str], Prediction] = {}
         self._places: dict[int, int] = {}
-        self._seeded: dict[str, int] = {}  # version of each portfolio's history that was taken
         self._fitting: dict[int, tuple[int, int]] = {}  # job -> portfolio, and `Track.closed` of what it works on
         self._handlers: dict[type[Message], Callable[[Any, Context], Message | Work]] = {
             GetAnalytics: self._on_analytics,
@@ -162,6 +164,7 @@ class AnalyticsEngine(Engine):
             self._factors.take(update)
         elif isinstance(update, PortfolioAttributed):
             self._factors.take_attributed(update)
+            self._portfolio(update.portfolio_id)
 
     def on_prediction(self, prediction: Prediction, ctx: Context) -> None:
         """Keep the last prediction of each model for an instrument."""
@@ -175,18 +178,15 @@ class AnalyticsEngine(Engine):
         """Answer one of `OPERATIONS`."""
         reply = self._histories.on_request(message, ctx)
         if reply is not None:
-            if isinstance(message, PutHistory | DropHistory):
-                self._seed(message.series)
+            if isinstance(message, DropHistory):
+                self._forget(message.series)
             return reply
         handler = self._handlers.get(type(message))
         return super().on_request(message, ctx) if handler is None else handler(message, ctx)
 
     def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
         """A history that the hub was asked for."""
-        if self._histories.on_reply(number, reply, ctx):
-            for name in self._histories.panel.names():
-                if name.startswith(SERIES):
-                    self._seed(name)
+        self._histories.on_reply(number, reply, ctx)
 
     def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
         """The hub did not answer."""
@@ -341,26 +341,33 @@ class AnalyticsEngine(Engine):
         known = ", ".join(map(str, sorted(self._portfolios)[:10])) or "none so far"
         return UnknownPortfolioError(f"portfolio {portfolio_id}", where="portfolio_id", expected=f"one of: {known}")
 
-    def _seed(self, name: str) -> None:
-        """A history of a portfolio was put or dropped."""
-        number = name.removeprefix(SERIES)
-        if number == name or not number.isascii() or not number.isdigit():
-            return
-        panel = self._histories.panel
-        if name not in panel:
-            self._seeded.pop(name, None)
-            found = self._portfolios.get(int(number))
-            if found is not None:
-                found.track.seed((), (), "", False)
-            return
-        series = panel.series(name)
-        if self._seeded.get(name) == series.version:
+    def _accept(self, name: str, series: Series) -> None:
+        """Take a history that is a portfolio's, before it is kept. Undefined: it can be none, and nothing changed."""
+        portfolio_id = _portfolio_of(name)
+        if portfolio_id is None:
             return
         if series.kind in (SeriesKind.VOLUME, SeriesKind.SIZE):
             raise Undefined("mismatch", f"a portfolio's history of {series.kind} values", expected="returns or values")
         times, values = step_returns(series)
-        self._portfolio(int(number)).track.seed(times, values, series.source, series.synthetic)
-        self._seeded[name] = series.version
+        found = self._portfolios.get(portfolio_id) or Portfolio(portfolio_id, self._config)
+        found.track.seed(times, values, series.source, series.synthetic)
+        self._portfolios[portfolio_id] = found
+
+    def _forget(self, name: str) -> None:
+        """A history is there no more."""
+        portfolio_id = _portfolio_of(name)
+        if portfolio_id in self._portfolios:
+            self._portfolios[portfolio_id].track.seed((), (), "", False)
+
+    def _reconcile(self) -> None:
+        """After a restart, whose files may be of different moments: portfolios have the histories that there are."""
+        panel = self._histories.panel
+        for portfolio_id, found in self._portfolios.items():
+            if found.track.seeded and f"{SERIES}{portfolio_id}" not in panel:
+                found.track.seed((), (), "", False)
+        for name in panel.names():
+            with contextlib.suppress(Undefined):  # too much together with what was followed since: as it was
+                self._accept(name, panel.series(name))
 
     # What a restart needs.
 
@@ -380,6 +387,7 @@ class AnalyticsEngine(Engine):
         self._holdings.restore(state.get("holdings", []))
         self._executions.restore(state.get("executions", []))
         self._places = dict(state.get("places", ()))
+        self._reconcile()
 
     def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
         """Histories, the ended periods of each portfolio, and the factors' days."""
@@ -397,8 +405,17 @@ class AnalyticsEngine(Engine):
             self._factors.restore(part)
         elif kind == "attributed":
             self._factors.restore_attributed(int(key), part)
+            self._portfolio(int(key))
         else:
             self._histories.panel.restore_bulk(name, part)
+
+
+def _portfolio_of(name: str) -> int | None:
+    """The portfolio that a history of this name is of; None: of none."""
+    number = name.removeprefix(SERIES)
+    if number == name or not (number.isascii() and number.isdigit()) or int(number) > MOST_ID:
+        return None
+    return int(number) if number == str(int(number)) else None
 
 
 def _forecasts(result: Any) -> Forecasts:

@@ -16,7 +16,7 @@ from nautilus.maths.errors import Undefined
 from nautilus.maths.transaction_costs import OrderCosts, order_costs
 from nautilus.model.attribution import OrderCost, TransactionCosts
 from nautilus.model.basis import Basis
-from nautilus.model.enums import CommandKind, Side
+from nautilus.model.enums import CommandKind, RecordFlag, Side
 from nautilus.model.events import (
     ExecutionReport,
     OrderAccepted,
@@ -30,6 +30,7 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.records import Records
 
 METHOD = "implementation shortfall (Perold 1988); arrival: middle of the quote when the order was taken"
+SYNTHETIC = int(RecordFlag.SYNTHETIC)
 _COSTS = ("arrival_bps", "vwap_bps", "shortfall", "shortfall_bps")
 OPEN, FILLED, CANCELLED, EXPIRED = "open", "filled", "cancelled", "expired"
 
@@ -38,7 +39,8 @@ class Execution(msgspec.Struct):
     """One order. Prices are in ticks, quantities in lots; 0 prices are not known.
 
     `arrival_ticks` and `end_ticks` are middles of quotes, so they may lie between ticks; `market_value` and
-    `market_quantity` are sums over the market's trades.
+    `market_quantity` are sums over the market's trades. `synthetic`: one of these quotes or trades is not as a venue
+    sent it (`RecordFlag.SYNTHETIC`).
     """
 
     order_id: int
@@ -54,6 +56,7 @@ class Execution(msgspec.Struct):
     fills: list[tuple[int, int]] = []
     market_value: float = 0.0
     market_quantity: float = 0.0
+    synthetic: bool = False
 
     @property
     def filled(self) -> int:
@@ -76,6 +79,7 @@ class Executions:
         self._orders: dict[int, OrderedDict[int, Execution]] = {}
         self._open: dict[int, dict[tuple[int, int], Execution]] = {}  # of an instrument
         self._middles: dict[int, float] = {}
+        self._derived: set[int] = set()  # instruments whose last quote is not as a venue sent it
 
     def __contains__(self, portfolio_id: int) -> bool:
         return portfolio_id in self._orders
@@ -92,6 +96,10 @@ class Executions:
             quote = quotes[place]
             if quote["bid_quantity"] and quote["ask_quantity"]:
                 self._middles[instrument_id] = (int(quote["bid_ticks"]) + int(quote["ask_ticks"])) / 2.0
+                if int(quote["flags"]) & SYNTHETIC:
+                    self._derived.add(instrument_id)
+                else:
+                    self._derived.discard(instrument_id)
 
     def on_trades(self, trades: Records) -> None:
         """Count the market's trades for the orders that are open in them."""
@@ -104,7 +112,9 @@ class Executions:
                 continue
             quantities = rows["quantity"].astype(np.float64)
             value, quantity = float(rows["price_ticks"].astype(np.float64) @ quantities), float(quantities.sum())
+            synthetic = bool((rows["flags"] & SYNTHETIC).any())
             for order in orders.values():
+                order.synthetic = order.synthetic or synthetic
                 order.market_value += value
                 order.market_quantity += quantity
 
@@ -145,9 +155,9 @@ class Executions:
         else:
             totals = {name: self._mean(lines, name, undefined) for name in totals}
         times = [each.begin_ns for each in wanted]
-        basis = Basis(
-            METHOD, len(lines), min(times, default=0), max((each.end_ns for each in wanted), default=0), "star"
-        )
+        end_ns = max((each.end_ns for each in wanted), default=0)
+        synthetic = any(each.synthetic for each in wanted)
+        basis = Basis(METHOD, len(lines), min(times, default=0), end_ns, "star", synthetic=synthetic)
         return TransactionCosts(portfolio_id, tuple(lines), basis=basis, undefined=undefined, **totals)
 
     def state(self) -> list[list[Any]]:
@@ -180,6 +190,7 @@ class Executions:
             report.now_ns,
             self._middles.get(report.instrument_id, 0.0),
             fills=[],
+            synthetic=report.instrument_id in self._derived,
         )
         orders[report.order_id] = order
         self._open.setdefault(report.instrument_id, {})[report.account_id, report.order_id] = order
@@ -190,6 +201,7 @@ class Executions:
     def _end(self, report: ExecutionReport, order: Execution, state: str) -> None:
         order.state, order.end_ns = state, report.now_ns
         order.end_ticks = self._middles.get(order.instrument_id, 0.0)
+        order.synthetic = order.synthetic or order.instrument_id in self._derived
         self._close(report.account_id, order.order_id, order)
 
     def _close(self, portfolio_id: int, order_id: int, order: Execution) -> None:

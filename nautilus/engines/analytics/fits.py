@@ -80,7 +80,7 @@ def fit_request(asked: ForecastReturns) -> tuple[VolatilityForecast | RegimeFore
     returns = compoundable(asked.returns)
     times = periods(asked.times_ns, returns.size) if asked.times_ns else None
     begin_ns, end_ns = (0, 0) if times is None else (int(times[0]), int(times[-1]))
-    basis = Basis("", returns.size, begin_ns, end_ns, asked.source or "request")
+    basis = Basis("", returns.size, begin_ns, end_ns, asked.source or "request", synthetic=asked.synthetic)
     variances = np.array(asked.realised_variances, np.float64)
     return fit(returns, variances, asked.horizon, asked.regimes, asked.periods_per_year, basis)
 

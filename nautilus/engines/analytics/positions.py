@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from nautilus.engines.analytics.executions import Executions
 from nautilus.engines.analytics.track import Track
@@ -141,6 +142,8 @@ class Holdings:
             return PositionMeasures(_lines(weights, self._instruments), **plain)
         self._prepared.move_to_end(key)
         history, basis = prepared
+        if value.synthetic and not basis.synthetic:
+            basis = replace(basis, synthetic=True)  # the weights are of its marks
         plain["jumps"] = tuple(each.symbol for each, jump in zip(known, history.jumps, strict=True) if jump)
         row = np.array([weights.get(each.instrument_id, 0.0) for each in known])
         try:

@@ -17,14 +17,14 @@ import numpy as np
 
 from nautilus.engines.analytics.config import AnalyticsConfig
 from nautilus.maths.errors import Undefined
-from nautilus.maths.returns import Floats, Whole, compoundable, periods
+from nautilus.maths.returns import Floats, Whole, compoundable, compounded, periods
 from nautilus.maths.running import RunningPerformance
 from nautilus.model.portfolio import PortfolioValued
 
 MOST_GAIN = 1e6
 """What a portfolio may become of one in a period."""
-_PRIVATE = ("squares", "turned", "period")
-_PLAIN = ("growth", "missing", "incomplete", "uploaded", "synthetic", "published_ns", "ruined_ns", "mixed")
+_PRIVATE = ("squares", "turned", "period", "made_up")
+_PLAIN = ("growth", "missing", "incomplete", "uploaded", "published_ns", "ruined_ns", "mixed", "ended")
 
 
 class Track:
@@ -37,7 +37,8 @@ class Track:
     growth : of the period that has not ended.
     total : of one unit since the first period.
     revision : counts what changes answers.
-    closed : counts ended periods; what rests on them alone is new only with it.
+    closed : counts changes of the ended periods; what rests on them alone is new only with it.
+    ended : periods that were followed to their end, also those that are not kept any more.
     missing : periods between the first and the last without a return.
     incomplete : valuations that were left out, as something in them had no mark or rate, or was no number.
     rebuilt : counts when the ended periods changed otherwise than by one more.
@@ -56,23 +57,35 @@ class Track:
         self.running = RunningPerformance(config.threshold, config.periods_per_year)
         self._times, self._returns, self._traded = array("q"), array("d"), array("d")
         self._realised_variances = array("d")
+        self._synthetic = array("b")
         self._seeded = 0
-        self.begin_ns = 0
+        self.begin_ns = self._followed_ns = 0
         self.growth, self._squares = 1.0, 0.0
         self._turned = 0.0
         self._period = -1
+        self._made_up = False
+        self.ended = 0
         self.revision = self.closed = self.rebuilt = 0
         self.ruined_ns = 0
         self.mixed = False
         self.missing = self.incomplete = 0
         self.uploaded = ""
-        self.synthetic = False
         self.published_ns = 0
 
     @property
     def n(self) -> int:
         """Ended periods."""
         return len(self._returns)
+
+    @property
+    def seeded(self) -> int:
+        """How many of them are of the uploaded history."""
+        return self._seeded
+
+    @property
+    def synthetic(self) -> bool:
+        """Some valuation in the ended periods, or the history before them, was made up."""
+        return 1 in self._synthetic
 
     @property
     def total(self) -> float:
@@ -120,6 +133,7 @@ class Track:
         ended = False
         if self._sound is None:
             self._period = period
+            self._followed_ns = value.now_ns
             if not self.n:
                 self.begin_ns = value.now_ns
         else:
@@ -157,6 +171,8 @@ class Track:
     def seed(self, times_ns: Iterable[int], returns: Iterable[float], source: str, synthetic: bool) -> None:
         """Take an uploaded history, in place of one taken before; what was followed here goes on behind it.
 
+        Of several returns in a period the compounded one is taken.
+
         Raises
         ------
         Undefined
@@ -165,7 +181,7 @@ class Track:
         given = np.array(list(returns), np.float64)
         times = periods(list(times_ns), given.size)
         if given.size:
-            given = compoundable(given)
+            times, given = compounded(times, compoundable(given), self._period_ns)
         first = self._times[self._seeded] if self.n > self._seeded else None
         if first is None and self._period >= 0:
             first = self._period * self._period_ns
@@ -173,30 +189,35 @@ class Track:
             before = times // self._period_ns < first // self._period_ns
             times, given = times[before], given[before]
         live = slice(self._seeded, None)
+        all_returns = array("d", given.tobytes()) + self._returns[live]
+        running = self._measured(all_returns[-self._config.max_periods :])
         nothing = bytes(8 * given.size)
         self._times = array("q", times.tobytes()) + self._times[live]
-        self._returns = array("d", given.tobytes()) + self._returns[live]
+        self._returns = all_returns
         self._traded = array("d", nothing) + self._traded[live]
         self._realised_variances = array("d", nothing) + self._realised_variances[live]
+        self._synthetic = array("b", bytes([synthetic]) * given.size) + self._synthetic[live]
         self._seeded = given.size
-        self.uploaded, self.synthetic = (source, synthetic) if given.size else ("", False)
-        if given.size:
-            self.begin_ns = int(times[0]) - self._period_ns
+        self.uploaded = source if given.size else ""
+        self.begin_ns = int(times[0]) - self._period_ns if given.size else self._followed_ns
         self._shorten()
-        self._measure()
+        self._rebuild(running)
 
     def columns(self) -> dict[str, Any]:
         """The ended periods, for `Engine.bulk`; new with each that ends (`closed`)."""
         kept = {name: np.array(held) for name, held in self._columns().items()}
-        return {**kept, "seeded": self._seeded, "begin_ns": self.begin_ns}
+        numbers = {"seeded": self._seeded, "begin_ns": self.begin_ns, "followed_ns": self._followed_ns}
+        return {**kept, **numbers, "ended": self.ended}
 
     def restore_columns(self, part: dict[str, Any]) -> None:
         """Take over what `columns` gave."""
         self._times = array("q", part["times"].tobytes())
         for name in ("returns", "traded", "realised_variances"):
             setattr(self, f"_{name}", array("d", part[name].tobytes()))
-        self._seeded, self.begin_ns = part["seeded"], part["begin_ns"]
-        self._measure()
+        self._synthetic = array("b", part["synthetic"].tobytes())
+        self._seeded, self.begin_ns, self._followed_ns = part["seeded"], part["begin_ns"], part["followed_ns"]
+        self.ended = part["ended"]
+        self._rebuild(self._measured(self._returns))
 
     def state(self) -> dict[str, Any]:
         """The period that has not ended, in plain values, for `Engine.state`."""
@@ -205,7 +226,12 @@ class Track:
         return values | {name: getattr(self, name) for name in _PLAIN} | {"last": last, "sound": sound}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` gave, after `restore_columns`."""
+        """Take over what `state` gave, after `restore_columns`.
+
+        Both are files of their own. Where the columns are the older ones, the periods that they lack are missing; where
+        they are the newer ones, the period that has ended in them is not taken once more (`_end_period`).
+        """
+        known = self.ended
         for name in _PRIVATE:
             setattr(self, f"_{name}", state[name])
         for name in _PLAIN:
@@ -213,6 +239,8 @@ class Track:
         self.last, self._sound = (
             None if row is None else msgspec.convert(row, PortfolioValued) for row in (state["last"], state["sound"])
         )
+        self.missing += max(0, self.ended - known)
+        self.ended = max(self.ended, known)
 
     @property
     def sound(self) -> PortfolioValued | None:
@@ -225,6 +253,7 @@ class Track:
             "returns": self._returns,
             "traded": self._traded,
             "realised_variances": self._realised_variances,
+            "synthetic": self._synthetic,
         }
 
     def _base(self, value: PortfolioValued | None) -> float:
@@ -235,6 +264,7 @@ class Track:
         base = self._base(before)
         if base <= 0.0 or self.ruined_ns:
             return
+        self._made_up = self._made_up or before.synthetic or now.synthetic
         change = ((now.nav - now.booked) - (before.nav - before.booked)) / base
         if not -1.0 <= change < MOST_GAIN or self.growth * (1.0 + change) > MOST_GAIN:
             self.ruined_ns = now.now_ns
@@ -245,37 +275,54 @@ class Track:
     def _end_period(self) -> None:
         end_ns = (self._period + 1) * self._period_ns - 1
         known = bool(self._times) and self._times[-1] >= end_ns  # its part of the state was saved later than the rest
-        if not known and self._base(self._sound) > 0.0 and not self.ruined_ns:
-            self.running.add(self.growth - 1.0)  # at most a millionfold, see `_move`
+        if not known and self._base(self._sound) > 0.0 and not self.ruined_ns and self._fits(end_ns):
             self._times.append(end_ns)
             self._returns.append(self.growth - 1.0)
             self._traded.append(self._turned)
             self._realised_variances.append(self._squares)
+            self._synthetic.append(self._made_up)
+            self.ended += 1
         elif not known:
             self.missing += 1
-        self.growth, self._squares, self._turned = 1.0, 0.0, 0.0
+        self.growth, self._squares, self._turned, self._made_up = 1.0, 0.0, 0.0, False
         self.closed += 1
         if self._shorten():
-            self._measure()
+            self._rebuild(self._measured(self._returns))
+
+    def _fits(self, end_ns: int) -> bool:
+        """Measure the return of the period that ends; one that no float can be compounded with is none."""
+        try:
+            self.running.add(self.growth - 1.0)
+        except Undefined:
+            self.ruined_ns = end_ns
+            return False
+        return True
 
     def _shorten(self) -> bool:
         """Drop what is older than is kept."""
         excess = self.n - self._config.max_periods
         if excess <= 0:
             return False
-        self.begin_ns = self._times[excess - 1]
+        left = self._seeded - excess
+        self.begin_ns = self._times[excess - 1] if left else self._followed_ns
+        if left < 0:
+            self._followed_ns = self.begin_ns
+        if left <= 0:
+            self.uploaded = ""
         for held in self._columns().values():
             del held[:excess]
-        self._seeded = max(0, self._seeded - excess)
+        self._seeded = max(0, left)
         return True
 
-    def _measure(self) -> None:
-        """All measures anew, from the returns that are kept."""
-        config = self._config
-        self.running = RunningPerformance.of(self._returns, config.threshold, config.periods_per_year)
+    def _rebuild(self, running: RunningPerformance) -> None:
+        """The ended periods are others than before: these are their measures."""
+        self.running = running
         self.closed += 1
         self.rebuilt += 1
         self.revision += 1
+
+    def _measured(self, returns: array[float]) -> RunningPerformance:
+        return RunningPerformance.of(returns, self._config.threshold, self._config.periods_per_year)
 
 
 __all__ = ["Track"]

@@ -61,6 +61,28 @@ def test_a_followed_portfolio_has_the_measures_of_its_daily_returns():
     assert answer.undefined == {}
 
 
+def test_answers_are_synthetic_while_a_valuation_in_their_range_is():
+    made, ctx = engine(max_periods=3), RecordingContext()
+    found = []
+    for day in range(8):
+        value = valued(START_NS + day * DAY, 1000.0 + day, float(day), synthetic=day == 1)
+        made.on_balance(value, ctx)
+        found.append(ask(made, ctx, GetAnalytics(7)).basis.synthetic)
+    # The return of day 1 and that of day 2, which begins at its mark; they end a day later, and fall out three later.
+    assert found == [False, False, True, True, True, True, False, False]
+
+
+def test_a_gain_that_no_float_can_be_compounded_with_ends_returns_and_not_the_engine():
+    made, ctx = engine(), RecordingContext()
+    put(made, ctx, "portfolio-7", [1e59] * 5, times=[START_NS - day * DAY for day in (5, 4, 3, 2, 1)])
+    for day in range(5):
+        nav = 1000.0 * 9e5**day
+        made.on_balance(valued(START_NS + day * DAY, nav, nav - 1000.0), ctx)
+    with pytest.raises(Undefined) as caught:
+        ask(made, ctx, GetAnalytics(7))
+    assert caught.value.code == "out_of_range"
+
+
 def test_money_that_is_paid_in_is_no_return():
     made, ctx = engine(), RecordingContext()
     for value in (
@@ -307,6 +329,19 @@ def test_a_restart_loses_nothing():
         each.on_balance(later, ctx)
     first, second = (msgspec.to_builtins(ask(each, ctx, GetAnalytics(7))) for each in (made, again))
     assert alike(second, first)
+
+
+def test_periods_that_a_restart_did_not_find_are_missing():
+    made, ctx = followed(RETURNS[:10])
+    older = {name: pack((name, give())) for name, (_, give) in made.bulk().items()}
+    for value in daily(RETURNS[:13])[-3:]:
+        made.on_balance(value, ctx)
+    again = engine()
+    for part in older.values():
+        again.restore_bulk(*unpack(part))
+    again.restore(json.loads(json.dumps(made.state())))
+    basis = ask(again, ctx, GetAnalytics(7)).basis
+    assert (basis.window, basis.missing) == (10, 3)
 
 
 def test_a_new_engine_takes_an_empty_state():

@@ -1,5 +1,9 @@
 """Tear sheets and cost of trading."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from nautilus.engines.analytics import AnalyticsConfig, AnalyticsEngine
@@ -9,7 +13,7 @@ from nautilus.model.analytics import (
     GetTearSheet,
 )
 from nautilus.model.attribution import GetTransactionCosts
-from nautilus.model.enums import Side
+from nautilus.model.enums import RecordFlag, Side
 from nautilus.model.events import OrderCancelled, OrderExpired, OrderFilled, OrderReplaced
 from tests.kit.analytics import MARKET, RETURNS, ask, engine, followed, order, put, trades
 from tests.kit.context import RecordingContext, btcusdt, quote_array
@@ -71,6 +75,23 @@ def test_an_order_costs_what_it_paid_beyond_its_arrival():
     assert ask(made, ctx, GetTransactionCosts(7, 1)).orders == costs.orders
     with pytest.raises(Undefined):
         ask(made, ctx, GetTransactionCosts(7, 99))
+
+
+@pytest.mark.parametrize("derived", ["", "quote", "trade"])
+def test_costs_say_whether_a_quote_or_a_trade_behind_them_was_made_up(derived):
+    made, ctx = followed()
+    quote, seen = quote_array(1, 600_000, 600_020), trades([(600_010, 5)])
+    if derived == "quote":
+        quote["flags"] |= int(RecordFlag.SYNTHETIC)
+    made.on_quote(quote, ctx)
+    order(made, ctx)
+    if derived == "trade":
+        seen["flags"] |= int(RecordFlag.SYNTHETIC)
+    made.on_trade(seen, ctx)
+    again = engine()
+    again.restore(json.loads(json.dumps(made.state())))
+    for each in (made, again):
+        assert ask(each, ctx, GetTransactionCosts(7)).basis.synthetic is bool(derived)
 
 
 def test_an_order_without_a_quote_before_it_has_no_arrival_price():
@@ -151,6 +172,18 @@ def test_turnover_is_what_was_traded_over_net_assets():
 
 
 def test_what_answers_are_computed_with_is_loaded_before_the_first_question() -> None:
-    assert AnalyticsEngine.warms
-    for load in AnalyticsEngine.warms:
-        load()
+    """In a process that has nothing of it yet: no job that somebody waits for loads a module afterwards."""
+    names = [(load.__module__, load.__qualname__) for load in AnalyticsEngine.warms]
+    jobs = "batch:analyse positions:prepare sheet:draw attribution:attribute_brinson attribution:attribute_factors"
+    script = f"""
+import importlib, sys
+for module, name in {names!r}:
+    getattr(importlib.import_module(module), name)()
+known = set(sys.modules)
+assert "nautilus.engines.analytics.tear_sheet" in known and "arch" not in known
+for each in {jobs!r}.split():
+    module, _, name = each.partition(":")
+    getattr(importlib.import_module("nautilus.engines.analytics." + module), name)
+assert set(sys.modules) == known, sorted(set(sys.modules) - known)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

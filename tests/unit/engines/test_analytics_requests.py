@@ -48,6 +48,54 @@ def test_an_uploaded_history_is_measured_with_its_provenance():
     assert ask(made, ctx, GetAnalytics(9)).summary.periods == 0
 
 
+def test_a_history_that_can_be_no_portfolios_is_not_kept_and_disturbs_nothing():
+    made, ctx = engine(), RecordingContext()
+    put(made, ctx, "portfolio-9", RETURNS)
+    before = ask(made, ctx, GetAnalytics(9))
+    for values, kind, code in (
+        ((1.0, 2.0, 3.0), SeriesKind.VOLUME, "mismatch"),
+        ((1.0, 0.0, 3.0), SeriesKind.LEVEL, "negative_price"),
+        ((1e55,) * 6, SeriesKind.RETURN, "out_of_range"),
+    ):
+        with pytest.raises(Undefined) as caught:
+            put(made, ctx, "portfolio-9", values, kind)
+        assert caught.value.code == code
+    assert ask(made, ctx, GetHistory("portfolio-9")).count == len(RETURNS)
+    assert ask(made, ctx, GetAnalytics(9)) is before
+    # Loading a history is not disturbed by it either; one that can be no portfolio's fails with its code.
+    provenance = Provenance("yahoo", "", 1)
+    for close, state in ((100.0, "ready"), (1e-320, "failed")):
+        ask(made, ctx, LoadHistory("portfolio-5", "FUND"))
+        number = ctx.requests[-1][0]
+        bars = tuple(
+            BarFact("FUND", "1d", day * DAY, (day + 1) * DAY, price, price, price, price, 1.0, price, "USD", provenance)
+            for day, price in ((1, close), (2, 100.0))
+        )
+        made.on_reply(number, DataAnswer(DataKind.BAR, "FUND", "yahoo", bars, provenance), ctx)
+        assert ask(made, ctx, GetHistory("portfolio-5")).state == state
+
+
+def test_several_returns_of_an_uploaded_history_within_a_period_are_compounded():
+    made, ctx = engine(), RecordingContext()
+    times = [START_NS + place * DAY // 4 for place in range(len(RETURNS))]
+    put(made, ctx, "portfolio-9", RETURNS, times=times)
+    daily_returns = (np.add.reduceat(np.log1p(RETURNS), range(0, 300, 4))).tolist()
+    answer = ask(made, ctx, GetAnalytics(9))
+    assert answer.summary.periods == 75
+    assert answer.summary.sharpe_ratio == pytest.approx(performance.sharpe_ratio(np.expm1(daily_returns)), rel=1e-9)
+
+
+def test_what_is_made_up_is_said_so():
+    made, ctx = engine(), RecordingContext()
+    made.on_request(PutHistory("portfolio-9", TIMES, tuple(RETURNS), SeriesKind.RETURN, synthetic=True), ctx)
+    assert ask(made, ctx, GetAnalytics(9)).basis.synthetic is True
+    assert ask(made, ctx, GetHistory("portfolio-9")).synthetic is True
+    made.on_request(DropHistory("portfolio-9"), ctx)
+    assert ask(made, ctx, GetAnalytics(9)).basis.synthetic is False
+    for synthetic in (True, False):
+        assert analyse(AnalysePerformance(tuple(RETURNS), synthetic=synthetic)).basis.synthetic is synthetic
+
+
 def test_an_uploaded_history_comes_before_what_was_followed():
     made, ctx = followed(RETURNS[:50])
     times = [START_NS - (200 - day) * DAY for day in range(250)]

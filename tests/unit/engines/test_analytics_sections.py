@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from nautilus.engines.analytics import fits
 from nautilus.engines.base import Work
@@ -256,6 +257,26 @@ def test_what_the_factor_engine_attributed_goes_before_what_is_estimated():
     assert (line.name, line.exposure, line.contribution) == ("momentum", None, pytest.approx(0.1))
     with pytest.raises(ModelError):
         made.on_factors(PortfolioAttributed(1, 7, number, ("momentum",), (0.1, 0.2), 0.0, 0.1), ctx)
+
+
+def test_a_portfolio_that_only_the_factor_engine_knows_has_its_attribution():
+    made, ctx = engine(), RecordingContext()
+    for day in range(20):
+        update = PortfolioAttributed(ctx.now_ns, 33, START_NS // DAY + day, ("market",), (MARKET[day],), 0.001, 0.0)
+        update = replace(update, total=MARKET[day] + 0.001)
+        made.on_factors(update, ctx)
+    again = engine()
+    for name, (_, give) in made.bulk().items():
+        again.restore_bulk(*unpack(pack((name, give()))))
+    for each in (made, again):
+        answer = ask(each, ctx, AskAnalytics("attribution", 33)).analytics
+        expected = performance.cumulative_return(np.array(MARKET[:20]) + 0.001)
+        assert answer.factors.total == pytest.approx(expected, rel=1e-12)
+        assert (answer.factors.basis.source, answer.factors.basis.window) == ("factor", 20)
+        # Of what nobody told it there is a code, and no number.
+        assert (answer.summary.periods, answer.summary.sharpe_ratio, answer.value) == (0, None, None)
+        assert set(answer.undefined.values()) == {"empty"}
+        assert ask(each, ctx, GetAnalytics(33)).undefined["summary.cumulative_return"] == "empty"
 
 
 def test_factors_that_cannot_be_used_are_stated():
