@@ -110,10 +110,31 @@ def normal_parts(
         ``mismatch``, ``not_finite``, ``out_of_range``; ``singular``: a variance below zero.
     """
     worth, matrix, mean = _moments(exposures, covariance, means)
+    return _normal_parts(worth, matrix @ worth, mean, level)
+
+
+def sample_parts(exposures: ArrayLike, returns: ArrayLike, level: float = 0.95) -> tuple[Parts, Parts]:
+    """`normal_parts` with sample covariance (n - 1) and means of returns T x N; it is never made, so N may be large.
+
+    Raises
+    ------
+    Undefined
+        ``empty``, ``too_few``: under two rows; ``mismatch``, ``not_finite``, ``out_of_range``.
+    """
+    found = profits_of(exposures, returns)
+    if found.shape[0] < 2:
+        raise Undefined("too_few", f"{found.shape[0]} returns", "two or more for a covariance")
+    worth, rows = np.asarray(exposures, dtype=np.float64), np.asarray(returns, dtype=np.float64)
+    means = rows.mean(axis=0)
+    centred = rows - means
+    return _normal_parts(worth, centred.T @ (centred @ worth) / (rows.shape[0] - 1), means, level)
+
+
+def _normal_parts(worth: var.Floats, along: var.Floats, mean: var.Floats, level: float) -> tuple[Parts, Parts]:
+    """`along`: the covariance times the exposures."""
     tail = var.tail_of(level)
     quantile = -_NORMAL.inv_cdf(tail)
     beyond = _NORMAL.pdf(quantile) / tail
-    along = matrix @ worth
     variance = float(worth @ along)
     size = float(np.abs(worth) @ np.abs(along))
     if variance < -1e-12 * max(size, 1e-300):
@@ -180,4 +201,5 @@ __all__ = [
     "normal_parts",
     "parts",
     "profits_of",
+    "sample_parts",
 ]

@@ -299,11 +299,7 @@ def _components(
             profits, question.level, question.definition
         ).tolist()
     elif question.method == NORMAL:
-        if returns.shape[0] < 2:
-            raise Undefined("too_few", f"{returns.shape[0]} returns", "two or more for a covariance")
-        means = returns.mean(axis=0)
-        covariance = (returns - means).T @ (returns - means) / (returns.shape[0] - 1)
-        of_var, of_cvar = var_parts.normal_parts(exposures, covariance, means, question.level)
+        of_var, of_cvar = var_parts.sample_parts(exposures, returns, question.level)
         incremental = [None] * len(positions)
     else:
         measures.undefined["components"] = "undefined"

@@ -84,6 +84,20 @@ def test_components_of_riskfolio_are_met() -> None:
     assert found.components == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_sample_s_parts_are_those_of_its_covariance_without_making_it() -> None:
+    rng = np.random.default_rng(5)
+    returns, exposures = rng.standard_t(5, (60, 7)) * 0.01 + 0.001, rng.normal(size=7) * 1e4
+    covariance = np.cov(returns, rowvar=False)
+    expected = vp.normal_parts(exposures, covariance, returns.mean(axis=0), 0.99)
+    for found, other in zip(vp.sample_parts(exposures, returns, 0.99), expected, strict=True):
+        np.testing.assert_allclose(found.components, other.components, rtol=1e-10)
+    many = rng.standard_normal((3, 60_000)) * 0.01  # a covariance of 27 GiB
+    assert vp.sample_parts(np.ones(60_000), many)[0].components.shape == (60_000,)
+    with pytest.raises(Undefined) as refused:
+        vp.sample_parts(exposures, returns[:1])
+    assert refused.value.code == "too_few"
+
+
 def test_marginal_risk_of_no_position_is_not_told() -> None:
     assert vp.marginal([0.0, 2.0], [0.0, 4.0]) == [None, 0.5]
 
