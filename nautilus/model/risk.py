@@ -356,7 +356,7 @@ class CheckResult(Message, frozen=True):
     checked: int
     now_ns: int
     open_orders: int = 0
-    basis: Basis = Basis("")
+    basis: Basis | None = None
 
 
 class SetLimit(Message, frozen=True):
@@ -436,7 +436,7 @@ class LimitStates(Message, frozen=True):
     limits: tuple[LimitState, ...]
     more: bool = False
     unvalued: tuple[str, ...] = ()
-    basis: Basis = Basis("")
+    basis: Basis | None = None
 
 
 class SetRiskRates(Message, frozen=True):

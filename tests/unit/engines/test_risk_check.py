@@ -349,6 +349,7 @@ def test_an_answer_says_how_it_was_looked_at_and_at_what_prices() -> None:
     engine.on_quote(Quote(7, 5, 1, 100_000, 10, 100_000, 10, 1), ctx)
     engine.on_quote(Quote(9, 5, 1, 100_000, 10, 100_000, 10, 2, int(RecordFlag.SYNTHETIC)), ctx)
     basis = ask(engine, ctx, buy("0.01"), buy("0.01", "ETHUSDT"), buy("0.01", "BTCEUR")).basis
+    assert basis is not None
     assert "open orders" in basis.method
     assert (basis.window, basis.missing, basis.begin_ns, basis.end_ns) == (2, 1, 7, 9)
     assert (basis.source, basis.synthetic) == ("star", True)
