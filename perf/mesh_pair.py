@@ -17,6 +17,7 @@ import zmq
 from zmq.backend import zmq_poll
 
 from nautilus.bus import Delivery, Mesh, MessageKind, make_context
+from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.clock import now_ns
 from nautilus.model.enums import Priority
 from nautilus.model.message import Message
@@ -32,6 +33,13 @@ MODEL = "model"
 STOP, BOOKS, STAMPED = b"stop", b"books", b"stamped:"
 
 
+def node(directory: str, process: str, context: Any) -> Mesh:
+    """A node of the bench; what is urgent goes through shared memory too, as between hosts of a platform."""
+    epoch = now_ns()
+    ring = UrgentRing(lambda name: f"{directory}/urgent.{name}.ring", process, epoch)
+    return Mesh(context, process, epoch, lambda name, lane: endpoint(directory, name, lane), now_ns, urgent_ring=ring)
+
+
 def endpoint(directory: str, process: str, lane: str) -> str:
     """Where a process of the bench listens."""
     return f"ipc://{directory}/{process}.{lane}"
@@ -43,9 +51,7 @@ class Asking:
     def __init__(self, directory: str, spin_ns: int = 0) -> None:
         self.got_ns = 0
         self.context = make_context()
-        self.mesh = Mesh(
-            self.context, "asking", now_ns(), lambda process, lane: endpoint(directory, process, lane), now_ns
-        )
+        self.mesh = node(directory, "asking", self.context)
         for priority in (Priority.NORMAL, Priority.URGENT):
             self.mesh.dial("answering", priority)
         self.spin_ns = spin_ns
@@ -177,7 +183,7 @@ def peer(directory: str, kind: str) -> Iterator[None]:
 
 
 def _answer_mesh(directory: str, spin_ns: int) -> None:
-    mesh = Mesh(make_context(), "answering", now_ns(), lambda process, lane: endpoint(directory, process, lane), now_ns)
+    mesh = node(directory, "answering", make_context())
     take, receive, tick, done = mesh.take, mesh.receive, mesh.tick, mesh.done
     last: dict[int, int] = {}
     found_ns: list[int] = []

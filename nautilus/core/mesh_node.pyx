@@ -250,7 +250,9 @@ cdef class MeshNode:
             if due_ns < NEVER:
                 timeout_ns = min(timeout_ns, max(due_ns - <int64_t> self._clock(), 0))
         for reader in self.descriptors.wait(timeout_ns, spin_ns):
-            if not found or reader not in found:
+            if reader is self._ring:
+                reader.hush()               # what it rang for is looked at first of all
+            elif not found or reader not in found:
                 found.append(reader)
         return self.take_in(found, limit, False)
 
@@ -258,6 +260,11 @@ cdef class MeshNode:
         cdef dict readers = <dict> self._readers["all"]
         cdef list pairs = [(socket.getsockopt(ZMQ_FD), reader) for socket, reader in readers.items()]
         pairs += self._carriers.items()
+        if self._ring is not None:
+            try:
+                pairs.append((self._ring.fileno(), self._ring))
+            except OSError:
+                pass                        # without it the copies over ZeroMQ wake the thread
         self.descriptors.renew(pairs)
         self.touched.update(readers)
         self._listed = True

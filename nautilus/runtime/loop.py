@@ -147,9 +147,17 @@ class Loop:
     def set_ring(self, ring: UrgentRing, callback: Callable[[], object]) -> None:
         """Call back before all else when urgent messages came through shared memory.
 
-        A thread that looks before it sleeps looks there too; one that sleeps is woken by their copies.
+        A thread that looks before it sleeps looks there too; one that sleeps is woken by its bell, or by their copies.
         """
         self._ring, self._on_ring = ring, callback
+
+        def rung() -> None:
+            ring.hush()
+            if ring.waiting:
+                callback()
+
+        with contextlib.suppress(OSError):  # without it their copies wake the thread
+            self.add_source(ring.fileno(), rung, rank=Rank.URGENT)
 
     def close(self) -> None:
         """Wait for nothing any more."""

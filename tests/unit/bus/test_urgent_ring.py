@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +17,8 @@ from nautilus.bus.urgent_ring import UrgentRing
 from nautilus.core.clock import now_ns
 from nautilus.core.mesh_wire import Envelope, pack
 from nautilus.model.enums import Priority
+from nautilus.runtime import loop
+from nautilus.runtime.clock import ClockAnchor, PlatformClock
 from tests.kit.bus import SECOND, Node, run
 
 URGENT = Priority.FLASH_CRASH
@@ -156,3 +160,105 @@ def test_one_message_goes_to_many(node) -> None:
     assert len(set(numbers.values())) == 2
     run([a, b, c], lambda: a.mesh.acknowledged == 2)
     assert (b.payloads, c.payloads) == ([b"health"], [b"health"])
+
+
+def rung(ring: UrgentRing) -> bool:
+    return bool(select.select([ring.fileno()], [], [], 0)[0])
+
+
+def test_a_sleeper_is_called_by_whoever_writes_for_it_and_nobody_else_is(ringed) -> None:
+    a, b, c = ringed("a"), ringed("b"), ringed("c")
+    bells = [node.mesh.urgent_ring for node in (b, c)]
+    assert not any(rung(each) for each in bells)
+    for peer in "bc":
+        a.post(peer, b"first", priority=URGENT)
+    run([a, b, c], lambda: a.mesh.acknowledged == 2)
+    for each in bells:
+        each.hush()
+    a.post("b", b"crash", priority=URGENT)
+    assert [rung(each) for each in bells] == [True, False]
+    bells[0].hush()
+    assert not rung(bells[0])
+    assert glance(b) == [b"crash"]
+    a.post("b", b"bulk", priority=Priority.LOW)
+    run([a, b], lambda: a.mesh.acknowledged == 4)
+    bells[0].hush()
+    assert not rung(bells[0])
+
+
+def asleep(thread: int) -> bool:
+    """Whether a thread of this process waits in the system."""
+    state = Path(f"/proc/self/task/{thread}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    return state == "S"
+
+
+def test_a_loop_that_sleeps_is_woken_by_the_bell_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LONGEST_WAIT_NS", 3600 * SECOND)
+    with ExitStack() as stack:
+        a, b = (
+            UrgentRing(lambda process: tmp_path / f"{process}.ring", name, now_ns(), capacity=1 << 16) for name in "ab"
+        )
+        for each in (a, b):
+            stack.callback(each.close)
+        b.follow("a")
+        made, found = loop.Loop(PlatformClock(ClockAnchor(1, 1))), list[Any]()
+        stack.callback(made.close)
+        made.set_ring(b, lambda: found.extend(b.group.drain(b.prefix)))
+        sleeper = threading.Thread(
+            target=lambda: [made.turn(1 << 62, lambda: None) for _ in range(2) if not found], daemon=True
+        )
+        sleeper.start()
+        assert sleeper.native_id is not None
+        end_ns = now_ns() + 240 * SECOND
+        while not asleep(sleeper.native_id):
+            assert now_ns() < end_ns
+        assert a.write("b", b"crash")
+        sleeper.join(240)
+        assert not sleeper.is_alive()
+        assert found == [(0, b"crash")]
+        # One that was awake when it came has the bell left to empty, and nothing to be called for.
+        a.write("b", b"seen")
+        assert b.group.drain(b.prefix) == [(0, b"seen")]
+        made.turn(now_ns(), lambda: None)
+        assert len(found) == 1
+        assert not rung(b)
+
+
+def test_one_that_has_no_bell_yet_is_looked_for_again_and_a_full_one_holds_up_nobody(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+
+        def made(name: str) -> UrgentRing:
+            ring = UrgentRing(lambda process: tmp_path / f"{process}.ring", name, now_ns(), capacity=1 << 16)
+            stack.callback(ring.close)
+            return ring
+
+        a = made("a")
+        assert a.write("b", b"nobody is there")
+        b = made("b")
+        b.fileno()
+        assert a.write("b", b"it is not known yet")
+        assert not rung(b)
+        a.tend()
+        for _ in range(100_000):  # more than a FIFO takes
+            a.write("b", b"heard")
+        assert rung(b)
+        # Killed with a full bell: its next life has the same one, and it is quiet.
+        again = made("b")
+        again.fileno()
+        assert not rung(again)
+        a.write("b", b"to the next life")
+        assert rung(again)
+
+
+def test_what_is_no_bell_is_not_written_to(tmp_path: Path) -> None:
+    place = tmp_path / "b.ring.call"
+    place.write_bytes(b"mine")
+    with ExitStack() as stack:
+        rings = []
+        for name in "ab":
+            rings.append(UrgentRing(lambda process: tmp_path / f"{process}.ring", name, now_ns(), capacity=1 << 16))
+            stack.callback(rings[-1].close)
+        assert rings[0].write("b", b"over ZeroMQ it comes all the same")
+        with pytest.raises(OSError, match="no FIFO"):
+            rings[1].fileno()
+    assert place.read_bytes() == b"mine"
