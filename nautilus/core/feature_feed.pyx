@@ -14,7 +14,7 @@ cimport numpy as cnp
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from nautilus.core.hashmap cimport prefetch_line
 from nautilus.core.id_index cimport id_index_add, id_index_close, id_index_find, id_index_open
@@ -28,24 +28,55 @@ cdef double MOST = 9223372036854775808.0    # ticks or lots that a record may sa
 
 BARS, QUOTES, TRADES = 1, 2, 3
 _INPUTS = {BARS: 5, QUOTES: 4, TRADES: 5}
+cdef int MOST_KEPT = 1 << 16
+cdef double LEAST_RATIO = 1e-9, MOST_RATIO = 1e9     # new shares for one
+# A split of two for one halves the price, a consolidation of one for two doubles it.
+LEAST_STEP, MOST_STEP = 0.6, 1.9
+cdef double least_step = LEAST_STEP, most_step = MOST_STEP
+
+
+cdef inline void adjust(double* row, double ratio) noexcept nogil:
+    """A bar in shares of after a split: `ratio` new ones for one."""
+    cdef int j
+    for j in range(4):
+        row[j] = row[j] / ratio
+    row[4] = row[4] * ratio
+
+
+cdef inline bint finite_row(const double* row) noexcept nogil:
+    cdef int j
+    for j in range(5):
+        if not isfinite(row[j]):
+            return False
+    return True
 
 
 cdef class FeatureFeed:
     def __cinit__(
-        self, Bank bank not None, int source, *, int bar_kind=0, int64_t bar_size=0, bint collects=False
+        self, Bank bank not None, int source, *, int bar_kind=0, int64_t bar_size=0, bint collects=False, int keeps=0
     ):
         if source not in _INPUTS or bank.inputs != _INPUTS[source]:
             raise ValueError(f"source {source} of {bank.inputs} inputs, expected BARS, QUOTES or TRADES and its inputs")
         self.bank, self.source, self.bar_kind, self.bar_size = bank, source, bar_kind, bar_size
-        self.collects = collects
+        if not 0 <= keeps <= MOST_KEPT or (keeps and (collects or source != BARS)):
+            raise ValueError(f"keeps {keeps}, expected 0 to {MOST_KEPT}, of bars that go to the bank")
+        self.collects, self.keeps = collects, keeps
         self.fed = <fed_t*>calloc(bank.capacity, sizeof(fed_t))
-        if self.fed == NULL or id_index_open(&self.index) != 0:
+        self.past = <past_t**>calloc(bank.capacity, sizeof(past_t*))
+        self.past_room = <uint32_t*>calloc(bank.capacity, sizeof(uint32_t))
+        if self.fed == NULL or self.past == NULL or self.past_room == NULL or id_index_open(&self.index) != 0:
             raise MemoryError("FeatureFeed: no memory")
         self.opened = True
 
     def __dealloc__(self):
+        cdef int64_t slot
         if self.opened:
             id_index_close(&self.index)
+        if self.past != NULL:
+            for slot in range(self.bank.capacity):
+                free(self.past[slot])
+        free(self.past)
+        free(self.past_room)
         free(self.fed)
         free(self.collected_rows)
         free(self.collected_times)
@@ -75,14 +106,12 @@ cdef class FeatureFeed:
     cdef int64_t place(self, uint32_t instrument_id) noexcept nogil:
         return <int64_t>id_index_find(&self.index, instrument_id) - 1
 
-    cdef int put(self, int64_t slot, int64_t time_ns, int64_t known_ns, int flags, double* row) except -1:
+    cdef int put(
+        self, int64_t slot, int64_t begin_ns, int64_t time_ns, int64_t known_ns, int flags, double* row
+    ) except -1:
         cdef fed_t* fed = &self.fed[slot]
-        if self.collects:
-            self.collect(time_ns, known_ns, row)
-        else:
-            self.bank.take(slot, row)
-        if fed.time_ns == 0:
-            fed.begin_ns = time_ns
+        if self.enter(slot, begin_ns, time_ns, known_ns, row) == 0:
+            return 0
         fed.time_ns, fed.known_ns = time_ns, known_ns
         if flags & RECORD_GAP:
             fed.gaps += 1
@@ -90,6 +119,98 @@ cdef class FeatureFeed:
             fed.synthetic += 1
         self.taken += 1
         return 1
+
+    cdef int enter(self, int64_t slot, int64_t begin_ns, int64_t time_ns, int64_t known_ns, double* row) except -1:
+        """A row into the bank, in shares of after the newest split; 0: it is of prices from both sides of that."""
+        cdef fed_t* fed = &self.fed[slot]
+        cdef bint whole
+        if self.source == 1 and begin_ns < fed.split_ns:
+            whole = time_ns <= fed.split_ns and fed.split_ratio != 0.0
+            if whole:
+                adjust(row, fed.split_ratio)
+            if not whole or not finite_row(row):
+                fed.gaps += 1
+                self.mixed += 1
+                return 0
+        if self.collects:
+            self.collect(time_ns, known_ns, row)
+        else:
+            self.bank.take(slot, row)
+            if self.keeps:
+                self.keep(slot, begin_ns, time_ns, row)
+        self.step(fed, row)
+        if fed.begin_ns == 0:
+            fed.begin_ns = time_ns
+        return 1
+
+    cdef void step(self, fed_t* fed, const double* row) noexcept nogil:
+        """The price goes on to a row: whether as through a split."""
+        if fed.last > 0.0 and row[0] > 0.0 and not least_step < row[0] / fed.last < most_step:
+            fed.jumps += 1
+        fed.last = row[3] if self.source == 1 else row[0]
+
+    cdef int keep(self, int64_t slot, int64_t begin_ns, int64_t time_ns, const double* row) except -1:
+        cdef fed_t* fed = &self.fed[slot]
+        cdef uint32_t room = self.past_room[slot]
+        cdef past_t* grown
+        if fed.past_count == room and room < <uint32_t>self.keeps:
+            # Not turned yet: until it is full the oldest row lies at 0.
+            room = min(max(2 * room, 16), <uint32_t>self.keeps)
+            grown = <past_t*>realloc(self.past[slot], room * sizeof(past_t))
+            if grown == NULL:
+                raise MemoryError("FeatureFeed: no memory")
+            self.past[slot], self.past_room[slot] = grown, room
+            fed.past_at = fed.past_count
+        grown = &self.past[slot][fed.past_at]
+        grown.begin_ns, grown.time_ns = begin_ns, time_ns
+        memcpy(grown.row, row, self.bank.inputs * sizeof(double))
+        fed.past_at = fed.past_at + 1 if fed.past_at + 1 < room else 0
+        if fed.past_count < room:
+            fed.past_count += 1
+        return 0
+
+    cdef bint had(self, fed_t* fed, uint64_t trade_id, int64_t now_ns) noexcept nogil:
+        """Whether the newest stamp has had this trade; else it is remembered."""
+        cdef uint32_t i
+        if now_ns != fed.known_ns:
+            fed.id_count = 0
+        if trade_id == 0:
+            return False
+        for i in range(min(fed.id_count, <uint32_t>FEED_IDS)):
+            if fed.ids[i] == trade_id:
+                return True
+        fed.ids[fed.id_count % FEED_IDS] = trade_id
+        fed.id_count += 1
+        return False
+
+    def split(self, uint32_t instrument_id, int64_t time_ns, double ratio):
+        cdef int64_t slot = self.place(instrument_id)
+        cdef fed_t* fed
+        cdef cnp.ndarray kept
+        cdef past_t* at
+        cdef uint32_t i, count, room
+        if self.collects:
+            raise ValueError("a split of what is collected, expected rows that go to the bank")
+        if slot < 0:
+            return False
+        if time_ns < 0 or (ratio != 0.0 and not LEAST_RATIO < ratio < MOST_RATIO):
+            raise ValueError(f"split {ratio} at {time_ns}, expected 0, or {LEAST_RATIO} to {MOST_RATIO}, at 0 or later")
+        fed = &self.fed[slot]
+        if time_ns <= fed.split_ns:
+            return False
+        # The ring is written anew while it is read.
+        count, room = fed.past_count, self.past_room[slot]
+        kept = np.empty(count * sizeof(past_t), np.uint8)
+        at = <past_t*>cnp.PyArray_DATA(kept)
+        for i in range(count):
+            at[i] = self.past[slot][(fed.past_at + room - count + i) % room]
+        fed.split_ns, fed.split_ratio = time_ns, ratio
+        fed.begin_ns = fed.past_count = fed.past_at = fed.jumps = 0
+        fed.last = fed.bid = fed.ask = 0.0
+        self.bank.forget(slot)
+        for i in range(count):
+            self.enter(slot, at[i].begin_ns, at[i].time_ns, 0, at[i].row)
+        return True
 
     cdef void fetch(self, int64_t slot, int64_t next_slot) noexcept nogil:
         cdef char* memory
@@ -160,13 +281,14 @@ cdef class FeatureFeed:
                 row[2] = at[i].low_ticks * fed.tick_over / fed.tick_under
                 row[3] = at[i].close_ticks * fed.tick_over / fed.tick_under
                 row[4] = at[i].volume * fed.lot_over / fed.lot_under
-                taken += self.put(slot, at[i].end_ns, at[i].now_ns, at[i].flags, row)
+                taken += self.put(slot, at[i].begin_ns, at[i].end_ns, at[i].now_ns, at[i].flags, row)
         return taken
 
     def quotes(self, records):
         cdef cnp.ndarray rows = record_rows(records, _QUOTE, "quotes")
         cdef const quote_t* at = <const quote_t*>cnp.PyArray_DATA(rows)
         cdef int64_t i, slot, count = cnp.PyArray_DIM(rows, 0), taken = 0
+        cdef int64_t time_ns
         cdef fed_t* fed
         cdef double[4] row
         if self.source == 1:
@@ -195,13 +317,20 @@ cdef class FeatureFeed:
                 row[1] = at[i].bid_quantity * fed.lot_over / fed.lot_under
                 row[2] = at[i].ask_ticks * fed.tick_over / fed.tick_under
                 row[3] = at[i].ask_quantity * fed.lot_over / fed.lot_under
-                taken += self.put(slot, at[i].venue_ns or at[i].now_ns, at[i].now_ns, at[i].flags, row)
+                if at[i].update_id and at[i].update_id == fed.ids[0] and at[i].now_ns == fed.known_ns \
+                        and memcmp(row, fed.quote, sizeof(row)) == 0:
+                    self.duplicates += 1
+                    continue
+                fed.ids[0] = at[i].update_id
+                memcpy(fed.quote, row, sizeof(row))
+                time_ns = at[i].venue_ns or at[i].now_ns
+                taken += self.put(slot, time_ns, time_ns, at[i].now_ns, at[i].flags, row)
         return taken
 
     def trades(self, records):
         cdef cnp.ndarray rows = record_rows(records, _TRADE, "trades")
         cdef const trade_t* at = <const trade_t*>cnp.PyArray_DATA(rows)
-        cdef int64_t i, slot, count = cnp.PyArray_DIM(rows, 0), taken = 0
+        cdef int64_t i, slot, count = cnp.PyArray_DIM(rows, 0), taken = 0, time_ns
         cdef fed_t* fed
         cdef double[5] row
         if self.source != 3:
@@ -214,6 +343,8 @@ cdef class FeatureFeed:
                 self.stale += 1
             elif at[i].now_ns < self.fed[slot].known_ns:
                 self.late += 1
+            elif self.had(&self.fed[slot], at[i].trade_id, at[i].now_ns):
+                self.duplicates += 1
             else:
                 fed = &self.fed[slot]
                 row[0] = at[i].price_ticks * fed.tick_over / fed.tick_under
@@ -222,7 +353,8 @@ cdef class FeatureFeed:
                 # With no quote before it the price is its own middle: the quote rule says 0.
                 row[3] = fed.bid if fed.bid or fed.ask else row[0]
                 row[4] = fed.ask if fed.bid or fed.ask else row[0]
-                taken += self.put(slot, at[i].venue_ns or at[i].now_ns, at[i].now_ns, at[i].flags, row)
+                time_ns = at[i].venue_ns or at[i].now_ns
+                taken += self.put(slot, time_ns, time_ns, at[i].now_ns, at[i].flags, row)
         return taken
 
     def where(self, int64_t slot):
@@ -241,15 +373,30 @@ cdef class FeatureFeed:
             into[3, j] = self.fed[j].synthetic
         return out
 
+    def splits(self, int64_t slot):
+        cdef fed_t* fed
+        self.where(slot)
+        fed = &self.fed[slot]
+        return fed.split_ns, fed.split_ratio, fed.jumps
+
     def state(self, int64_t slot):
+        cdef uint32_t i, room
+        cdef past_t* past
         self.where(slot)
         rows, memory = self.bank.state(slot)
-        return rows, (<char*>&self.fed[slot])[: sizeof(fed_t)] + memory
+        room = self.past_room[slot]
+        parts = [(<char*>&self.fed[slot])[: sizeof(fed_t)]]
+        for i in range(self.fed[slot].past_count):
+            past = &self.past[slot][(self.fed[slot].past_at + room - self.fed[slot].past_count + i) % room]
+            parts.append((<char*>past)[: sizeof(past_t)])
+        return rows, b"".join(parts) + memory
 
     def restore(self, int64_t slot, int64_t rows, const unsigned char[::1] memory):
         cdef fed_t fed
+        cdef past_t* past = NULL
+        cdef int64_t i, head = sizeof(fed_t)
         self.where(slot)
-        if memory.shape[0] < <int64_t>sizeof(fed_t):
+        if memory.shape[0] < head:
             raise ValueError(f"{memory.shape[0]} bytes, expected those of an instrument")
         memcpy(&fed, &memory[0], sizeof(fed_t))
         if fed.id != self.fed[slot].id or fed.tick_over != self.fed[slot].tick_over \
@@ -258,5 +405,27 @@ cdef class FeatureFeed:
             raise ValueError(f"instrument {fed.id}, expected {self.fed[slot].id} with the same increments")
         if not (isfinite(fed.bid) and isfinite(fed.ask)):
             raise ValueError(f"instrument {fed.id}: a touch at {fed.bid} and {fed.ask}, expected finite prices")
-        self.bank.restore(slot, rows, memory[sizeof(fed_t):])
+        if fed.split_ratio != 0.0 and not LEAST_RATIO < fed.split_ratio < MOST_RATIO:
+            raise ValueError(f"instrument {fed.id}: a split {fed.split_ratio}, expected new shares for one")
+        if fed.past_count > <uint32_t>self.keeps \
+                or memory.shape[0] != head + fed.past_count * <int64_t>sizeof(past_t) + self.bank.slot_bytes:
+            raise ValueError(f"{memory.shape[0]} bytes with {fed.past_count} rows, expected those of an instrument")
+        if fed.past_count:
+            past = <past_t*>realloc(NULL, fed.past_count * sizeof(past_t))
+            if past == NULL:
+                raise MemoryError("FeatureFeed: no memory")
+            memcpy(past, &memory[head], fed.past_count * sizeof(past_t))
+            for i in range(fed.past_count):
+                if not finite_row(past[i].row):
+                    free(past)
+                    raise ValueError(f"instrument {fed.id}: a kept row that is none, expected finite numbers")
+        head += fed.past_count * <int64_t>sizeof(past_t)
+        try:
+            self.bank.restore(slot, rows, memory[head:])
+        except ValueError:
+            free(past)
+            raise
+        free(self.past[slot])
+        self.past[slot], self.past_room[slot] = past, fed.past_count
+        fed.past_at = 0         # the ring is full; `keep` makes room where more are kept
         self.fed[slot] = fed

@@ -31,6 +31,7 @@ cdef class Bank:
     cdef int lay(self) except -1
     cdef int claim(self, int64_t slot) except -1
     cdef int take(self, int64_t slot, const double* row) except -1
+    cdef void forget(self, int64_t slot) noexcept nogil
     cdef void advance(self, int64_t slot, int64_t count) noexcept nogil
     cdef int move(self, int64_t slot, int64_t take, int64_t done, double[:, ::1] into,
                   unsigned char[:, ::1] marks) except -1

@@ -10,7 +10,7 @@ cimport numpy as cnp
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memmove
+from libc.string cimport memmove, memset
 
 from nautilus.core.indicator_cycles cimport HILBERT_STATE, LONGEST_PERIOD, set_turns
 from nautilus.core.indicator_nodes cimport run_node
@@ -276,6 +276,12 @@ cdef class Bank:
             self.slots[slot][self.input_at[j] + used] = row[j]
         self.advance(slot, 1)
         return 0
+
+    cdef void forget(self, int64_t slot) noexcept nogil:
+        """As if the slot had never had a row."""
+        self.rows[slot] = 0
+        if self.slots[slot] != NULL:
+            memset(self.slots[slot], 0, self.slot_bytes)
 
     cdef void advance(self, int64_t slot, int64_t count) noexcept nogil:
         """The `count` rows that lie in the input columns, through all nodes; the last values go to the slot's end."""

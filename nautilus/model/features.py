@@ -55,7 +55,7 @@ class FeatureVector(Message, frozen=True):
     time_ns
         Of the newest input of any of them: no value knows of a later one.
     known_ns
-        When that input was received.
+        When the last of their inputs was received.
     values
         By output.
     versions
@@ -192,6 +192,8 @@ class FeatureSourceStatus(Message, frozen=True):
         Quotes with the bid above the ask, or without one of them.
     unknown, foreign
         Of an instrument that is not listed; bars of another rule.
+    duplicates, mixed
+        Of the same stamp again; bars that began before a split and ended after it.
     """
 
     source: FeatureSource
@@ -203,6 +205,8 @@ class FeatureSourceStatus(Message, frozen=True):
     one_sided: int
     unknown: int
     foreign: int
+    duplicates: int = 0
+    mixed: int = 0
 
 
 class FeatureStatus(Message, frozen=True):
@@ -232,7 +236,8 @@ class FeatureHistory(Message, frozen=True):
     times_ns
         Of the rows, increasing; none: they are not known.
     splits
-        Bars before them are put into shares of after.
+        From each one on the bars before it count in shares of after; what a bar gave before it stays. Of quotes and
+        trades the features begin anew.
     """
 
     instrument: str = ""

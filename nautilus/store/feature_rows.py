@@ -21,11 +21,11 @@ from nautilus.store.catalog_open import open_catalog
 
 _KINDS = {"bar": (BARS, ("trade",)), "quote": (QUOTES, ("quote",)), "trade": (TRADES, ("quote", "trade"))}
 
-Found = tuple[str, npt.NDArray[np.int64], Compiled, FeatureTable]
+Found = tuple[str, npt.NDArray[np.int64], Compiled, FeatureTable, int]
 
 
 def stored_tables(place: str, message: BuildFeatureSet) -> Iterator[Found]:
-    """(key, times of the rows, program, features) of each instrument that is asked for.
+    """(key, times of the rows, program, features, untold steps) of each instrument that is asked for.
 
     Raises
     ------
@@ -38,14 +38,14 @@ def stored_tables(place: str, message: BuildFeatureSet) -> Iterator[Found]:
     with open_catalog(place) as catalog:
         for name in message.stored:
             instrument = catalog.instrument(name)
-            times, rows = _rows(catalog, instrument, made, message)
+            times, rows, steps = _rows(catalog, instrument, made, message)
             columns = dict(zip(INPUTS[made.source], rows, strict=True))
-            yield instrument.key, times[0], made, whole(made, columns)
+            yield instrument.key, times[0], made, whole(made, columns), steps
 
 
 def _rows(
     catalog: CatalogFace, instrument: StoredInstrument, made: Compiled, message: BuildFeatureSet
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int]:
     kind, size = FeaturesConfig(bars=message.bars).rule
     source, wanted = _KINDS[made.source]
     feed = FeatureFeed(Bank(made.program), source, bar_kind=int(kind), bar_size=size, collects=True)
@@ -56,7 +56,7 @@ def _rows(
     for run in catalog.replay(wanted, [instrument.key], begin_ns, end_ns):
         records = np.ascontiguousarray(run.records)
         _take(feed, builder, records, source, run.kind)
-    return feed.collected()
+    return *feed.collected(), feed.splits(0)[2]
 
 
 def _take(feed: FeatureFeed, builder: BarBuilder, records: Records, source: int, kind: str) -> None:

@@ -9,7 +9,10 @@ The file says of itself what it was made of: its metadata hold the definitions w
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +25,7 @@ from nautilus.maths.errors import Undefined
 from nautilus.maths.indicators import Compiled, FeatureTable, wanted_outputs
 from nautilus.model.features import BuildFeatureSet, FeatureSet
 from nautilus.model.message import Message
+from nautilus.store.catalog_log import sync_directory
 from nautilus.store.catalog_part_writer import PartWriter
 from nautilus.store.catalog_parts import SUFFIX, arrow
 from nautilus.store.feature_rows import stored_tables
@@ -45,12 +49,13 @@ class FeatureSetMeta(msgspec.Struct, frozen=True):
 
 
 class Part(NamedTuple):
-    """Features of one instrument. Without times of its own the rows are numbered."""
+    """Features of one instrument. Without times of its own the rows are numbered; `steps`: see `untold_steps`."""
 
     instrument: str
     times_ns: npt.NDArray[np.int64]
     made: Compiled
     table: FeatureTable
+    steps: int
 
 
 class ParquetFeatureSets(NamedTuple):
@@ -102,7 +107,7 @@ def write_feature_set(directory: str, catalog: str, message: BuildFeatureSet) ->
         ]
     )
     root, path = Path(directory), f"{message.name}{SUFFIX}"
-    with PartWriter(root, path, schema, "zstd", LEVEL) as part:
+    with _alone(root), PartWriter(root, path, schema, "zstd", LEVEL) as part:
         for each in parts:
             part.write(_arrow_table(schema, each, places))
         rows, bars = part.rows, message.bars if message.stored else ""
@@ -124,16 +129,31 @@ def write_feature_set(directory: str, catalog: str, message: BuildFeatureSet) ->
             "catalog" if message.stored else "request",
             list(digests.values()),
             splits=any(history.splits for history in message.histories),
+            steps=sum(each.steps for each in parts),
         ),
     )
 
 
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """While one process writes a set into a directory others wait: two of one name would write into one file."""
+    if not root.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        sync_directory(root.parent)
+    held = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 def _given(message: BuildFeatureSet) -> Iterator[Part]:
     for history in message.histories:
-        made, table = table_of(history, str(message.source), message.names)
+        made, table, steps = table_of(history, str(message.source), message.names)
         rows = table.values.shape[1]
         times = np.array(history.times_ns, np.int64) if history.times_ns else np.arange(rows, dtype=np.int64)
-        yield Part(history.instrument, times, made, table)
+        yield Part(history.instrument, times, made, table, steps)
 
 
 def _stored(catalog: str, message: BuildFeatureSet) -> Iterator[Part]:

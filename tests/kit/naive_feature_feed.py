@@ -24,6 +24,8 @@ class NaiveFeed:
         self.gaps: Counter[int] = Counter()
         self.synthetic: Counter[int] = Counter()
         self.counts: Counter[str] = Counter()
+        self.update_ids: dict[int, int] = {}
+        self.trade_ids: dict[int, list[int]] = {}  # of the newest stamp
 
     def feed(self, what: str, records: list[dict[str, Any]]) -> None:
         for record in records:
@@ -66,7 +68,12 @@ class NaiveFeed:
         if rows and quote["now_ns"] < rows[-1][1]:
             return "late"
         sizes = [float(found.quantity(quote[f"{side}_quantity"])) for side in ("bid", "ask")]
-        return self._put(quote, quote["venue_ns"] or quote["now_ns"], (bid, sizes[0], ask, sizes[1]))
+        numbers = (bid, sizes[0], ask, sizes[1])
+        same = quote["update_id"] and quote["update_id"] == self.update_ids.get(number)
+        if same and rows and rows[-1][1:] == (quote["now_ns"], numbers):
+            return "duplicates"
+        self.update_ids[number] = quote["update_id"]
+        return self._put(quote, quote["venue_ns"] or quote["now_ns"], numbers)
 
     def _trades(self, found: Instrument, trade: dict[str, Any]) -> str:
         number = found.instrument_id
@@ -75,6 +82,11 @@ class NaiveFeed:
             return "stale"
         if rows and trade["now_ns"] < rows[-1][1]:
             return "late"
+        if not rows or trade["now_ns"] > rows[-1][1]:
+            self.trade_ids[number] = []
+        if trade["trade_id"] and trade["trade_id"] in self.trade_ids[number][-16:]:
+            return "duplicates"
+        self.trade_ids[number] += [trade["trade_id"]] if trade["trade_id"] else []
         price, size = float(found.price(trade["price_ticks"])), float(found.quantity(trade["quantity"]))
         sign = SIGNS.get(trade["side"], 0.0)
         touch = self.touch.get(number, (price, price))

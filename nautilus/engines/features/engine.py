@@ -19,12 +19,13 @@ from nautilus.core.bars import BarBuilder
 from nautilus.core.ticks import GAP_FLAG, BarKind
 from nautilus.engines.base import Context, Engine, FeatureSets, Operation, Work
 from nautilus.engines.features.feeds import SourceFeed
-from nautilus.engines.features.histories import compute
+from nautilus.engines.features.histories import compute, steps_in_words
 from nautilus.engines.features.registry import Output, Registry
 from nautilus.maths.errors import Undefined
 from nautilus.maths.ranks import Floats, percentile_ranks, ranks, standard_scores
 from nautilus.model.basis import Basis
 from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentError
+from nautilus.model.events import ExecutionReport, InstrumentSplit
 from nautilus.model.features import (
     BuildFeatureSet,
     ComputeFeatures,
@@ -42,7 +43,7 @@ from nautilus.model.features import (
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records
-from nautilus.model.topics import BARS, QUOTES, TRADES
+from nautilus.model.topics import BARS, EXECUTION_REPORTS, QUOTES, TRADES
 
 UNITS_NS = {"ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 _RULE = re.compile(r"(?P<kind>[a-z]+):(?P<size>[1-9]\d{0,14})(?P<unit>[a-z]*)")
@@ -99,7 +100,7 @@ class FeaturesEngine(Engine):
     name = "features"
     takes_arrays = True
     patience_ns = 20_000_000
-    subscribes = (QUOTES, TRADES, BARS)
+    subscribes = (QUOTES, TRADES, BARS, EXECUTION_REPORTS)
     operations = (
         Operation(
             "GET",
@@ -159,6 +160,7 @@ class FeaturesEngine(Engine):
         self._timed = size if kind is BarKind.TIME and self._builder is not None else 0
         self._due_ns = 0
         self._begun: set[int] = set()
+        self._splits: dict[int, tuple[int, float]] = {}  # the newest one of an instrument
 
     # Market data, whole arrays.
 
@@ -199,6 +201,18 @@ class FeaturesEngine(Engine):
         self._begun.add(instrument_id)
         return True
 
+    def on_report(self, report: ExecutionReport, ctx: Context) -> None:
+        """Of a split: what came before it counts in shares of after. Other reports say nothing of prices."""
+        if isinstance(report, InstrumentSplit) and report.instrument_id in self._instruments:
+            ratio = report.quantity / report.old if report.old else 0.0
+            self._split(report.instrument_id, report.now_ns, ratio)
+
+    def _split(self, instrument_id: int, time_ns: int, ratio: float) -> None:
+        if time_ns > self._splits.get(instrument_id, (0, 0.0))[0]:
+            self._splits[instrument_id] = time_ns, ratio
+            for feed in self.feeds.values():
+                feed.split(instrument_id, time_ns, ratio)
+
     # Questions.
 
     def on_request(self, message: Message, ctx: Context) -> Message | Work:
@@ -212,7 +226,7 @@ class FeaturesEngine(Engine):
             config = self._config
             return FeatureStatus(len(self._instruments), config.bars, config.bars_from, self.registry.digest, sources)
         if isinstance(message, GetFeatureRegistry):
-            return self.registry.answer(message.source.lower(), message.family)
+            return self.registry.answer(message.source.lower(), message.family.lower())
         if isinstance(message, ComputeFeatures):
             outputs = self.registry.select(message.names, message.source)
             longest = max(len(message.history.close), len(message.history.bid), len(message.history.price))
@@ -272,8 +286,10 @@ class FeaturesEngine(Engine):
         order = order[there[order]]
         listed = [self._instruments[numbers[at]] for at in order.tolist()]
         newest, oldest = int(times[order].max()), int(times[order].min())
+        steps = sum(source.feed.splits(slot)[2] for slot in slots[order].tolist())
         basis = Basis(
-            method="rank: mean of ties; percentile (rank - 1) / (n - 1); score in standard deviations, divisor n",
+            method="rank: mean of ties; percentile (rank - 1) / (n - 1); score in standard deviations, divisor n"
+            + steps_in_words(steps),
             window=len(listed),
             begin_ns=oldest,
             end_ns=newest,
@@ -311,15 +327,14 @@ class FeaturesEngine(Engine):
     # State: each instrument and source is a part.
 
     def bulk(self) -> Mapping[str, tuple[int, Callable[[], Any]]]:
-        """Parts `source instrument_id`; the version is the number of rows."""
+        """Parts `source instrument_id`."""
         kept = list(self._instruments)[: self._config.kept_instruments]
         parts: dict[str, tuple[int, Callable[[], Any]]] = {}
         for source, feed in self.feeds.items():
             for number in kept:
                 slot = feed.slots[number]
-                rows = feed.bank.rows_of(slot)
-                if rows:
-                    parts[f"{source} {number}"] = (rows, partial(feed.part, slot))
+                if feed.bank.rows_of(slot):
+                    parts[f"{source} {number}"] = (feed.version(slot), partial(feed.part, slot))
         return parts
 
     def restore_bulk(self, name: str, part: Any) -> None:
@@ -328,6 +343,16 @@ class FeaturesEngine(Engine):
         feed = self.feeds.get(source)
         if feed is not None:
             feed.restore(int(number), part)
+
+    def state(self) -> dict[str, Any]:
+        """The newest split of each instrument: a part may have been saved before it."""
+        return {"splits": [[number, *found] for number, found in sorted(self._splits.items())]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Engine.restore`."""
+        for number, time_ns, ratio in state.get("splits", ()):
+            if number in self._instruments:
+                self._split(number, time_ns, ratio)
 
 
 def _reason(output: Output, rows: int) -> str:

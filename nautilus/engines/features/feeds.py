@@ -11,7 +11,8 @@ import numpy as np
 from nautilus.core.feature_feed import BARS, QUOTES, TRADES, FeatureFeed
 from nautilus.core.indicators import Bank
 from nautilus.core.ticks import BarKind
-from nautilus.maths.indicators import Compiled
+from nautilus.engines.features.histories import steps_in_words
+from nautilus.maths.indicators import KEPT_ROWS, Compiled
 from nautilus.model.basis import Basis
 from nautilus.model.features import FeatureSource, FeatureSourceStatus
 from nautilus.model.instrument import Instrument
@@ -49,7 +50,8 @@ class SourceFeed:
         self._digest = hashlib.sha256("".join(made.digests.values()).encode()).hexdigest()
         self.bank = Bank(made.program, max(len(listed), 1), SLACK)
         kind = 0 if bar_kind is None else int(bar_kind)
-        self.feed = FeatureFeed(self.bank, _KINDS[made.source], bar_kind=kind, bar_size=bar_size)
+        keeps = KEPT_ROWS[made.source]
+        self.feed = FeatureFeed(self.bank, _KINDS[made.source], bar_kind=kind, bar_size=bar_size, keeps=keeps)
         self.slots = {
             each.instrument_id: self.feed.add(
                 each.instrument_id, *_fraction(each.price_increment), *_fraction(each.quantity(1))
@@ -72,8 +74,12 @@ class SourceFeed:
         """What the values of an instrument rest on."""
         slot = self.slots[instrument_id]
         begin_ns, time_ns, _, gaps, synthetic = self.feed.where(slot)
+        split_ns, ratio, jumps = self.feed.splits(slot)
+        split = f", in shares of after the split of {ratio:g} for 1 at {split_ns}" if ratio else ""
+        if split_ns and not ratio:
+            split = f", begun anew after a split at {split_ns} of which nobody said what it was"
         return Basis(
-            method=f"features of {self.rows}, definitions of the registry",
+            method=f"features of {self.rows}, definitions of the registry{split}{steps_in_words(jumps)}",
             window=self.bank.rows_of(slot),
             begin_ns=begin_ns,
             end_ns=time_ns,
@@ -96,7 +102,18 @@ class SourceFeed:
             feed.one_sided,
             feed.unknown,
             feed.foreign,
+            feed.duplicates,
+            feed.mixed,
         )
+
+    def split(self, instrument_id: int, time_ns: int, ratio: float) -> None:
+        """See `FeatureFeed.split`."""
+        self.feed.split(instrument_id, time_ns, ratio)
+
+    def version(self, slot: int) -> int:
+        """Another number whenever the state of an instrument is another one."""
+        # A split may leave as many rows as there were.
+        return self.bank.rows_of(slot) + self.feed.splits(slot)[0]
 
     def part(self, slot: int) -> dict[str, object]:
         """State of one instrument, for `restore`."""

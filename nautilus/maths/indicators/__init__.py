@@ -11,12 +11,13 @@ from nautilus.maths.indicators.catalogue import (
     wanted_outputs,
 )
 from nautilus.maths.indicators.definition import BAR, INPUTS, QUOTE, TRADE, Compiled, Definition, compiled
-from nautilus.maths.indicators.whole import FeatureTable, checked_rows, split_adjusted, whole
+from nautilus.maths.indicators.whole import KEPT_ROWS, FeatureTable, checked_rows, through_splits, untold_steps, whole
 
 __all__ = [
     "BAR",
     "BAR_FEATURES",
     "INPUTS",
+    "KEPT_ROWS",
     "QUOTE",
     "QUOTE_FEATURES",
     "SOURCES",
@@ -30,7 +31,8 @@ __all__ = [
     "compiled",
     "every",
     "owner_of",
-    "split_adjusted",
+    "through_splits",
+    "untold_steps",
     "wanted_outputs",
     "whole",
 ]

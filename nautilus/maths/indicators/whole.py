@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.core.feature_feed import LEAST_STEP, MOST_STEP
 from nautilus.core.indicators import batch
-from nautilus.maths.errors import Undefined, check_times, finite, same_length
+from nautilus.maths.errors import LARGEST, Undefined, check_times, finite, same_length
 from nautilus.maths.indicators.definition import INPUTS, Compiled
 
 Floats = npt.NDArray[np.float64]
+KEPT_ROWS: Final = {"bar": 256, "quote": 0, "trade": 0}
+"""Rows before a split that are put into shares of after: more than any feature of bars warms up."""
+MOST_SPLITS: Final = 1_000
+_MOST_RATIO = 1e9
 
 
 class FeatureTable(NamedTuple):
@@ -60,29 +65,6 @@ def _refuse(bad: npt.NDArray[np.bool_], what: str, expected: str) -> None:
         raise Undefined("out_of_range", f"row {int(np.argmax(bad))}: {what}", expected)
 
 
-def split_adjusted(
-    columns: Mapping[str, npt.ArrayLike], times_ns: npt.NDArray[np.int64], splits: Sequence[tuple[int, float]]
-) -> dict[str, Floats]:
-    """Bars in the shares of the last day: before a split (time, new shares for one) prices shrink, volumes grow.
-
-    A level in such a column is known only since the split; ratios and returns are what they were, so that a feature
-    that does not change when all prices do sees nothing of what was to come.
-
-    Raises
-    ------
-    Undefined
-        ``out_of_range``: a ratio that is not above 0.
-    """
-    factor = np.ones(times_ns.size)
-    for at, ratio in splits:
-        if not (np.isfinite(ratio) and ratio > 0.0):
-            raise Undefined("out_of_range", f"split {ratio}", "new shares for one, above 0")
-        factor[times_ns < at] *= ratio
-    out = {name: finite(values, name) for name, values in columns.items()}
-    same_length("columns and times", (each.size for each in (*out.values(), times_ns)))
-    return {name: row * factor if name == "volume" else row / factor for name, row in out.items()}
-
-
 def whole(
     made: Compiled, columns: Mapping[str, npt.ArrayLike], times_ns: npt.NDArray[np.int64] | None = None
 ) -> FeatureTable:
@@ -99,4 +81,85 @@ def whole(
     return FeatureTable(made.outputs, values, valid)
 
 
-__all__ = ["FeatureTable", "checked_rows", "split_adjusted", "whole"]
+def through_splits(
+    made: Compiled,
+    columns: Mapping[str, npt.ArrayLike],
+    times_ns: npt.NDArray[np.int64],
+    splits: Sequence[tuple[int, float]],
+) -> FeatureTable:
+    """The same through splits, (time, new shares for one) each: every row is in the shares of its own time.
+
+    At a split the features begin anew. Of bars the last `KEPT_ROWS` before it are put into shares of after (prices
+    shrink, volumes grow) and gone through again; of quotes and trades nothing is kept. So a row knows nothing of a
+    split to come, and a stream that is told of the split gives the same numbers, bit for bit. A row of a split's very
+    time is after it.
+
+    Raises
+    ------
+    Undefined
+        ``out_of_range``: a ratio not within 1e-9 to 1e9, or more than `MOST_SPLITS`; ``duplicate_time``: two
+        splits at one time; and as `checked_rows`.
+    """
+    if len(splits) > MOST_SPLITS:
+        raise Undefined("out_of_range", f"{len(splits)} splits", f"at most {MOST_SPLITS}")
+    ordered = sorted(splits)
+    for number, (at, ratio) in enumerate(ordered):
+        if not 1.0 / _MOST_RATIO < ratio < _MOST_RATIO:
+            raise Undefined(
+                "out_of_range", f"split {ratio}", f"new shares for one, 1 / {_MOST_RATIO:g} to {_MOST_RATIO:g}"
+            )
+        if number and at == ordered[number - 1][0]:
+            raise Undefined("duplicate_time", f"two splits at {at}", "one")
+    rows = np.stack(checked_rows(made.source, columns, times_ns))
+    values = np.zeros((len(made.outputs), times_ns.size))
+    valid = np.zeros(values.shape, np.bool_)
+    kept, begin, keeps = rows[:, :0], 0, KEPT_ROWS[made.source]
+    ends = [int(np.searchsorted(times_ns, at)) for at, _ in ordered]
+    for end, ratio in zip([*ends, times_ns.size], [*(ratio for _, ratio in ordered), 1.0], strict=True):
+        run = np.concatenate([kept, rows[:, begin:end]], 1)
+        if end > begin:
+            found, there = batch(made.program, *(np.ascontiguousarray(row) for row in run))
+            values[:, begin:end], valid[:, begin:end] = found[:, kept.shape[1] :], there[:, kept.shape[1] :]
+        kept = run[:, max(run.shape[1] - keeps, 0) :].copy()
+        if keeps:
+            kept[:4] /= ratio
+            kept[4] *= ratio
+            within: npt.NDArray[np.bool_] = np.all(np.abs(kept) <= LARGEST, axis=0)
+            _refuse(np.logical_not(within), f"beyond {LARGEST:g} after a split", "splits of prices")
+        begin = end
+    return FeatureTable(made.outputs, values, valid)
+
+
+def untold_steps(
+    source: str,
+    columns: Mapping[str, npt.ArrayLike],
+    times_ns: npt.NDArray[np.int64] | None = None,
+    splits: Sequence[tuple[int, float]] = (),
+) -> int:
+    """Steps of the price as of a split that is not among `splits`: by two fifths down or nine tenths up.
+
+    From the close of a bar to the next open, from one bid or trade to the next, as `FeatureFeed.splits` counts them.
+    """
+    names = INPUTS[source]
+    first = np.asarray(columns[names[0]], np.float64)
+    last = np.asarray(columns["close"], np.float64) if source == "bar" else first
+    before = last[:-1].copy()
+    if times_ns is not None:
+        for at, ratio in splits:
+            place = int(np.searchsorted(times_ns, at))
+            if 0 < place < first.size:
+                before[place - 1] /= ratio
+    both = (first[1:] > 0.0) & (before > 0.0)
+    steps = first[1:][both] / before[both]
+    return int(np.count_nonzero(~((steps > LEAST_STEP) & (steps < MOST_STEP))))
+
+
+__all__ = [
+    "KEPT_ROWS",
+    "MOST_SPLITS",
+    "FeatureTable",
+    "checked_rows",
+    "through_splits",
+    "untold_steps",
+    "whole",
+]

@@ -1,5 +1,7 @@
 """From records to rows: the kernel against its twin, and what it refuses."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -39,6 +41,7 @@ TICK_ROWS = st.lists(
         st.integers(0, 3),
         st.integers(0, 3),
         st.integers(0, 2),
+        st.integers(0, 4),
     ),
     max_size=40,
 )
@@ -75,7 +78,7 @@ def agree(made, twin):
         assert (gaps, synthetic) == (twin.gaps[each.instrument_id], twin.synthetic[each.instrument_id])
         assert (begin_ns, time_ns, known_ns) == ((mine[0][0], *mine[-1][:2]) if mine else (0, 0, 0))
         rows += mine
-    names = ("taken", "late", "stale", "crossed", "one_sided", "unknown", "foreign")
+    names = ("taken", "late", "duplicates", "stale", "crossed", "one_sided", "unknown", "foreign")
     assert {name: getattr(made, name) for name in names} == {name: twin.counts[name] for name in names}
     times, collected = made.collected()
     found = sorted(zip(*times.tolist(), collected.T.tolist(), strict=True))
@@ -94,16 +97,37 @@ def test_bars_become_the_rows_of_the_twin(rows):
 @given(TICK_ROWS, st.sampled_from(["quote", "trade"]))
 def test_quotes_and_trades_become_the_rows_of_the_twin(rows, source):
     made, twin = feed(source, collects=True), NaiveFeed(source, INSTRUMENTS)
-    for is_quote, stamp, venue, number, flags, bid, ask, bid_lots, ask_lots, side in rows:
+    for is_quote, stamp, venue, number, flags, bid, ask, bid_lots, ask_lots, side, trade_id in rows:
         if is_quote:
-            records = np.array([(stamp, venue, 0, bid, bid_lots, ask, ask_lots, number, flags, 0)], QUOTE)
+            records = np.array([(stamp, venue, trade_id % 3, bid, bid_lots, ask, ask_lots, number, flags, 0)], QUOTE)
             made.quotes(records)
             twin.feed("quotes", dictionaries(records))
         elif source == "trade":
-            records = np.array([(stamp, venue, 1, bid, bid_lots + 1, number, side, 0, flags)], TRADE)
+            records = np.array([(stamp, venue, trade_id, bid, bid_lots + 1, number, side, 0, flags)], TRADE)
             made.trades(records)
             twin.feed("trades", dictionaries(records))
     agree(made, twin)
+
+
+def test_of_one_stamp_the_last_sixteen_trades_are_known_again():
+    made = feed("trade", collects=True)
+    rows = np.zeros(20, TRADE)
+    rows["now_ns"], rows["trade_id"], rows["quantity"], rows["instrument_id"] = 5, np.arange(20) + 1, 1, 1
+    assert made.trades(rows) == 20
+    assert made.trades(rows[4:]) == 0
+    assert made.duplicates == 16
+    assert made.trades(rows[:4]) == 4
+    rows["now_ns"] = 6
+    assert made.trades(rows) == 20
+
+
+def test_a_quote_that_is_the_one_before_again_is_known():
+    made = feed("quote", collects=True)
+    rows = np.array([(5, 0, update, 10, 1, 11, 2, 1, 0, 0) for update in (0, 0, 7, 7, 8)], QUOTE)
+    assert made.quotes(rows) == 4
+    rows["bid_quantity"] = [3, 4, 5, 6, 7]
+    assert made.quotes(rows) == 5
+    assert made.duplicates == 1
 
 
 def test_what_is_collected_is_what_the_bank_had():
@@ -132,6 +156,15 @@ def test_a_feed_takes_the_records_of_its_source_alone():
         made.add(77, 1.0, 10.0, 1.0, 1.0)
     with pytest.raises(ValueError, match="expected"):
         FeatureFeed(Bank(every("quote").program), BARS)
+    for source, more in (("quote", {"keeps": 1}), ("bar", {"keeps": -1}), ("bar", {"keeps": 5, "collects": True})):
+        with pytest.raises(ValueError, match="keeps"):
+            feed(source, **more)
+    for ratio in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="split"):
+            made.split(1, 5, ratio)
+    assert not made.split(9, 5, 2.0)
+    with pytest.raises(ValueError, match="collected"):
+        feed("bar", collects=True).split(1, 5, 2.0)
     with pytest.raises(IndexError):
         made.where(3)
 
@@ -146,6 +179,9 @@ def test_state_goes_to_the_same_instrument_alone():
         second.restore(1, *first.state(0))
     with pytest.raises(ValueError, match="bytes"):
         second.restore(0, 1, b"")
+    rows, memory = first.state(0)
+    with pytest.raises(ValueError, match="rows"):
+        second.restore(0, rows, memory + bytes(56))
 
 
 def test_an_increment_that_takes_rows_beyond_all_numbers_is_refused():
@@ -176,11 +212,13 @@ def test_a_touch_that_is_none_is_no_state(place, bad):
 def test_a_feed_goes_on_where_another_stood(rows, source, cut):
     # At the capacity: every slot of the bank has an instrument.
     def take(made, part):
-        for is_quote, stamp, venue, number, flags, bid, ask, bid_lots, ask_lots, side in part:
+        for is_quote, stamp, venue, number, flags, bid, ask, bid_lots, ask_lots, side, trade_id in part:
             if is_quote:
-                made.quotes(np.array([(stamp, venue, 0, bid, bid_lots, ask, ask_lots, number, flags, 0)], QUOTE))
+                made.quotes(
+                    np.array([(stamp, venue, trade_id % 3, bid, bid_lots, ask, ask_lots, number, flags, 0)], QUOTE)
+                )
             elif source == "trade":
-                made.trades(np.array([(stamp, venue, 1, bid, bid_lots + 1, number, side, 0, flags)], TRADE))
+                made.trades(np.array([(stamp, venue, trade_id, bid, bid_lots + 1, number, side, 0, flags)], TRADE))
 
     whole, first, second = feed(source), feed(source), feed(source)
     take(whole, rows)
@@ -191,3 +229,19 @@ def test_a_feed_goes_on_where_another_stood(rows, source, cut):
     assert [second.state(slot) for slot in range(3)] == [whole.state(slot) for slot in range(3)]
     assert second.times().tolist() == whole.times().tolist()
     assert first.taken + second.taken == whole.taken
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_kept_row_or_a_split_that_is_none_is_no_state(bad):
+    made = feed("bar", bar_kind=1, bar_size=60, keeps=8)
+    made.bars(bars([(stamp, 1, 0, 1, 10, 7) for stamp in range(1, 4)]))
+    made.split(1, 3, 2.0)
+    rows, memory = made.state(0)
+    words = np.frombuffer(memory, "<f8")
+    kept = len(memory) // 8 - made.bank.slot_bytes // 8 - 3 * 7
+    for place in (words.tolist().index(2.0), kept + 2, kept + 20):
+        spoilt = words.copy()
+        spoilt[place] = bad
+        with pytest.raises(ValueError, match="expected"):
+            made.restore(0, rows, spoilt.tobytes())
+    assert made.state(0) == (rows, memory)

@@ -15,7 +15,8 @@ from nautilus.maths.indicators import (
     Definition,
     checked_rows,
     compiled,
-    split_adjusted,
+    through_splits,
+    untold_steps,
     whole,
 )
 from tests.kit.data import recording
@@ -244,15 +245,55 @@ def test_rows_that_are_none_are_refused_with_their_code(code, source, rows, time
     assert caught.value.code == code
 
 
-def test_a_split_leaves_returns_as_they_were():
+def split_bars(bars, times, at, ratio):
+    """What was traded: before the split prices are higher and volumes smaller."""
+    factors = {name: 1.0 / ratio if name == "volume" else ratio for name in BAR}
+    return {name: np.where(times < at, row * factors[name], row) for name, row in bars.items()}
+
+
+def test_a_split_leaves_returns_as_they_were_and_levels_in_the_shares_of_their_row():
     bars, times = random_bars(200), np.arange(200, dtype=np.int64)
-    split = {name: np.where(times < 120, row * (1 if name == "volume" else 4), row) for name, row in bars.items()}
-    split["volume"] = np.where(times < 120, bars["volume"] / 4, bars["volume"])
-    adjusted = split_adjusted(split, times, [(120, 4.0)])
+    traded = split_bars(bars, times, 120, 4.0)
     made = compiled("bar", BAR_FEATURES)
-    expected, found = whole(made, bars), whole(made, adjusted)
-    np.testing.assert_allclose(found.values, expected.values, rtol=1e-9, atol=1e-9)
-    jump = whole(made, split).values[made.outputs.index("log_return"), 120]
-    assert jump < -1.0
-    with pytest.raises(Undefined):
-        split_adjusted(split, times, [(120, 0.0)])
+    told, without, raw = through_splits(made, traded, times, [(120, 4.0)]), whole(made, bars), whole(made, traded)
+    # Up to the split what was traded, from it on as if there had never been another number of shares.
+    assert (told.values[:, :120] == raw.values[:, :120]).all()
+    np.testing.assert_allclose(told.values[:, 120:], without.values[:, 120:], rtol=1e-9, atol=1e-9)
+    assert (told.valid == without.valid).all()
+    assert raw.values[made.outputs.index("log_return"), 120] < -1.0
+    assert [untold_steps("bar", traded, times, given) for given in ([], [(120, 4.0)], [(120, 2.0)])] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES))
+def test_no_row_knows_of_a_split_to_come(source):
+    rows, times = rows_of(source, 160), np.arange(160, dtype=np.int64)
+    made, splits = compiled(source, SOURCES[source]), [(150, 0.25), (60, 3.0), (130, 2.0), (131, 5.0), (900, 7.0)]
+    table = through_splits(made, rows, times, splits)
+    for end in (1, 59, 60, 61, 130, 131, 140, 160):
+        early = through_splits(made, {name: row[:end] for name, row in rows.items()}, times[:end], splits)
+        known = [each for each in splits if each[0] < end]
+        least = through_splits(made, {name: row[:end] for name, row in rows.items()}, times[:end], known)
+        for found in (early, least):
+            assert (found.valid == table.valid[:, :end]).all()
+            assert (found.values == table.values[:, :end]).all()
+    if source != "bar":
+        anew = whole(made, {name: row[60:130] for name, row in rows.items()})
+        assert (table.values[:, 60:130] == anew.values).all()
+
+
+@pytest.mark.parametrize(
+    ("code", "splits"),
+    [
+        ("out_of_range", [(120, 0.0)]),
+        ("out_of_range", [(120, -2.0)]),
+        ("out_of_range", [(120, math.nan)]),
+        ("out_of_range", [(120, 1e9)]),
+        ("out_of_range", [(at, 2e-9) for at in range(1, 10)]),
+        ("out_of_range", [(at, 2.0) for at in range(1_001)]),
+        ("duplicate_time", [(120, 2.0), (120, 2.0)]),
+    ],
+)
+def test_splits_that_are_none_are_refused(code, splits):
+    with pytest.raises(Undefined) as caught:
+        through_splits(compiled("bar", BAR_FEATURES[:1]), random_bars(5), np.arange(5, dtype=np.int64), splits)
+    assert caught.value.code == code

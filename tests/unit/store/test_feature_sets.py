@@ -1,6 +1,11 @@
 """Feature sets: what is written is read again, and stored records give what a stream gives."""
 
 import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,7 @@ import pyarrow.parquet as pq
 from nautilus.engines.features import FeaturesConfig, FeaturesEngine
 from nautilus.maths.errors import Undefined
 from nautilus.maths.indicators import every
-from nautilus.model.features import BuildFeatureSet, FeatureHistory, FeatureSource, GetFeatures
+from nautilus.model.features import BuildFeatureSet, FeatureHistory, FeatureSource, GetFeatures, Split
 from nautilus.runtime.worker import find, name_of, pack, unpack
 from nautilus.store.catalog import Catalog
 from nautilus.store.catalog_errors import QueryError
@@ -59,6 +64,47 @@ def test_a_set_is_replaced_whole_and_a_failed_one_leaves_it(tmp_path):
     write_feature_set(str(tmp_path), "", BuildFeatureSet("a", (history(12),), names=("mom_10",)))
     assert len(pq.read_table(first.path)) == 12
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_a_writer_that_is_killed_leaves_the_set_that_was_there(tmp_path):
+    first = write_feature_set(str(tmp_path), "", BuildFeatureSet("a", (history(30),), names=("mom_10",)))
+    code = (
+        "import os, signal\n"
+        "from tests.unit.store.test_feature_sets import BuildFeatureSet, history, write_feature_set\n"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"write_feature_set({str(tmp_path)!r}, '', BuildFeatureSet('a', (history(12),), names=('mom_10',)))\n"
+    )
+    root = Path(__file__).parents[3]
+    child = subprocess.run([sys.executable, "-c", code], cwd=root, timeout=120, check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2, "it had begun"
+    assert len(pq.read_table(first.path)) == 30
+    write_feature_set(str(tmp_path), "", BuildFeatureSet("a", (history(12),), names=("mom_10",)))
+    assert len(pq.read_table(first.path)) == 12
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_two_that_write_one_set_leave_one_of_theirs(tmp_path):
+    requests = [BuildFeatureSet("a", (history(count),), names=("mom_10",)) for count in (30, 3_000)]
+    write_feature_set(str(tmp_path), "", requests[0])
+    with ThreadPoolExecutor(2) as pool:
+        written = [pool.submit(write_feature_set, str(tmp_path), "", requests[at % 2]) for at in range(16)]
+        found = [len(pq.read_table(BytesIO(Path(each.result().path).read_bytes()))) for each in written]
+    assert set(found) <= {30, 3_000}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_steps_as_of_a_split_are_named_and_splits_gone_through(tmp_path):
+    row = (80.0,) * 20 + (40.0,) * 20
+    prices = dict.fromkeys(("open", "high", "low", "close"), row)
+    untold = BuildFeatureSet("a", (history(40, **prices),), names=("mom_10", "avgprice"))
+    assert "split that nobody told of: 1" in write_feature_set(str(tmp_path), "", untold).basis.method
+    told = BuildFeatureSet("a", (history(40, splits=(Split(30, 2.0),), **prices),), names=("mom_10", "avgprice"))
+    answer = write_feature_set(str(tmp_path), "", told)
+    assert "nobody" not in answer.basis.method
+    table = pq.read_table(answer.path)
+    assert table["avgprice"].to_pylist() == list(row)
+    assert table["mom_10"].to_pylist() == [None] * 10 + [0.0] * 30
 
 
 def test_nothing_to_write_is_refused(tmp_path):
