@@ -90,7 +90,7 @@ class UnknownPortfolioError(ModelError):
 
 
 class UnknownFeatureError(ModelError):
-    """No feature or output of that name."""
+    """No feature, output, source or family of that name."""
 
     code = "model.unknown_feature"
 

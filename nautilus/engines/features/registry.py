@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from nautilus.maths.indicators import INPUTS, SOURCES, Compiled, Definition, every
@@ -79,9 +79,26 @@ class Registry:
         )
 
     def answer(self, source: str, family: str) -> FeatureRegistry:
-        """The definitions of a source and a family; "": of all."""
-        rows = [row for row in self.definitions if source in ("", row.source) and family in ("", row.family)]
+        """The definitions of a source and a family; "": of all.
+
+        Raises
+        ------
+        UnknownFeatureError
+            There is no such source, or no such family of it.
+        """
+        if source and source not in self.programs:
+            raise UnknownFeatureError(f"source {source!r}", where="features", expected=_listed(self.programs))
+        rows = [row for row in self.definitions if source in ("", row.source)]
+        families = {row.family for row in rows}
+        if family and family not in families:
+            of = f" of a {source}" if source else ""
+            raise UnknownFeatureError(f"family {family!r}{of}", where="features", expected=_listed(sorted(families)))
+        rows = [row for row in rows if family in ("", row.family)]
         return FeatureRegistry(tuple(rows), self.digest)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f"one of {', '.join(names)}"
 
 
 def _definition(each: Definition, made: Compiled) -> FeatureDefinition:

@@ -250,6 +250,19 @@ def test_unknown_names_and_symbols_are_refused():
     assert ask(doubled, GetFeatures("BTCUSDT", "OTHER")).instrument_id == 2
 
 
+def test_a_source_or_family_that_there_is_not_is_refused_with_those_there_are():
+    features = engine()
+    for question, expected in (
+        (GetFeatureRegistry(source="candle"), "one of bar, quote, trade"),
+        (GetFeatureRegistry(family="luck"), "average, band, cycle, direction, microstructure, momentum"),
+        (GetFeatureRegistry("trade", "momentum"), "family 'momentum' of a trade.*one of microstructure"),
+    ):
+        with pytest.raises(UnknownFeatureError, match=expected) as caught:
+            ask(features, question)
+        assert caught.value.code == "model.unknown_feature"
+    assert {each.family for each in ask(features, GetFeatureRegistry("BAR", "Momentum")).features} == {"momentum"}
+
+
 def test_the_registry_says_all_that_a_number_depends_on():
     registry = ask(engine(), GetFeatureRegistry())
     by_name = {each.name: each for each in registry.features}
@@ -263,7 +276,6 @@ def test_the_registry_says_all_that_a_number_depends_on():
         64,
     )
     assert {each.source for each in ask(engine(), GetFeatureRegistry(source="quote")).features} == {"quote"}
-    assert ask(engine(), GetFeatureRegistry(family="nothing")).features == ()
 
 
 def closes(count):
@@ -305,12 +317,14 @@ def test_a_batch_may_answer_with_its_last_rows_alone():
 def test_a_split_is_seen_unless_it_is_told():
     row = tuple(400.0 if at < 30 else 100.0 for at in range(60))
     made = history(60, open=row, high=row, low=row, close=row)
-    jump = ask(engine(), ComputeFeatures(made, names=("log_return",))).columns[0].values
-    assert jump[30] == pytest.approx(-math.log(4.0))
+    untold = ask(engine(), ComputeFeatures(made, names=("log_return",)))
+    assert untold.columns[0].values[30] == pytest.approx(-math.log(4.0))
+    assert "split that nobody told of: 1" in untold.basis.method
     told = history(60, open=row, high=row, low=row, close=row, splits=(Split(31, 4.0),))
     answer = ask(engine(), ComputeFeatures(told, names=("log_return",)))
     assert answer.columns[0].values[30] == 0.0
-    assert "shares of the last row" in answer.basis.method
+    assert "that nobody told of" not in answer.basis.method
+    assert "through splits in the shares of each row" in answer.basis.method
 
 
 @pytest.mark.parametrize(
