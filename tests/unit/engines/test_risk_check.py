@@ -182,38 +182,51 @@ def filled(held: Held, orders: Iterable[Any]) -> Held:
     return after
 
 
-def value(held: Held, scope: str, control: str) -> float:
-    """By definition, from what is held alone; a tenth of a tick is 10^-5 of a coin's price, a lot 10^-3 of a coin."""
+def under(held: Held, scope: str) -> Held:
     level, *rest = scope.split("/")
     names = {key: "/".join(map(str, key)) for key in held}
-    under = {
+    return {
         key: lots
         for key, lots in held.items()
         if level == "firm"
         or (level == "desk" and key[0] in (1, 2))
         or (names[key] + "/").startswith("/".join(rest) + "/")
     }
-    worth = {key: lots * (BID if lots > 0 else ASK) / 10_000 for key, lots in under.items()}
-    lots_of = {symbol: sum(lots for key, lots in under.items() if key[2] == symbol) for symbol in SYMBOLS}
-    net_of = {symbol: sum(money for key, money in worth.items() if key[2] == symbol) for symbol in SYMBOLS}
+
+
+def worths(held: Held) -> dict[str, float]:
+    """Of each instrument; a tick is a tenth of the price of a coin, a lot 10^-3 of a coin."""
+    found = dict.fromkeys(SYMBOLS, 0.0)
+    for (_, _, symbol), lots in held.items():
+        found[symbol] += lots * (BID if lots > 0 else ASK) / 10_000
+    return found
+
+
+def value(held: Held, control: str) -> float:
+    """By definition, from what is held alone."""
     match control:
         case "position":
-            return max(map(abs, lots_of.values())) / 1_000
+            return max(abs(sum(lots for key, lots in held.items() if key[2] == name)) for name in SYMBOLS) / 1_000
         case "notional":
-            return max(map(abs, net_of.values()))
+            return max(map(abs, worths(held).values()))
         case "gross":
-            return sum(map(abs, worth.values()))
-        case "net":
-            return abs(sum(net_of.values()))
-    return float(-np.percentile(sum(RETURNS[symbol] * net for symbol, net in net_of.items()), 1))
+            return sum(abs(lots) * (BID if lots > 0 else ASK) / 10_000 for lots in held.values())
+    return abs(sum(worths(held).values()))
 
 
 def worst_of(held: Held, working: list[Any], scope: str, control: str) -> float:
     """Over every part of the open orders that may be filled; of value at risk: none, the buys, the sells, all."""
-    parts = [list(part) for size in range(len(working) + 1) for part in combinations(working, size)]
     if control == "var":
-        parts = [[], *[[each for each in working if each[1][1] is side] for side in (Side.BUY, Side.SELL)], working]
-    return max(value(filled(held, part), scope, control) for part in parts)
+        now = worths(under(held, scope))
+        sides = [[each for each in working if each[1][1] is side] for side in (Side.BUY, Side.SELL)]
+        moved = [worths(under(filled(held, side), scope)) for side in sides]
+        outcomes = [
+            sum(RETURNS[name] * (now[name] + sum(moved[side][name] - now[name] for side in part)) for name in SYMBOLS)
+            for part in ((), (0,), (1,), (0, 1))
+        ]
+        return max(float(-np.percentile(each, 1)) for each in outcomes)
+    parts = [part for size in range(len(working) + 1) for part in combinations(working, size)]
+    return max(value(under(filled(held, part), scope), control) for part in parts)
 
 
 def growing(held: Held, proposed: list[Any]) -> list[Any]:
