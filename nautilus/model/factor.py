@@ -65,6 +65,9 @@ class FactorSettings(Message, frozen=True):
         Of specific risk: `nautilus.maths.factor_risk.specific_risk`.
     kept_days
         Days of which exposures are kept.
+    known_before
+        Capitalisation and value inputs of a day are the last ones before it, so that nothing of the day is in what
+        explains it; else those of the day itself, as toraniko takes what it is given.
     """
 
     styles: Names
@@ -89,6 +92,7 @@ class FactorSettings(Message, frozen=True):
     specific_fewest: int
     specific_pull: float
     kept_days: int
+    known_before: bool = False
 
 
 class PutUniverse(Message, frozen=True):

@@ -24,7 +24,7 @@ class FactorConfig(msgspec.Struct, frozen=True):
     Parameters
     ----------
     styles, winsor, residualize, constraint, centre, momentum_*, volatility_*, liquidity_*, size_*, value_*,
-    style_winsor, specific_*, kept_days
+    style_winsor, specific_*, kept_days, known_before
         See `nautilus.model.factor.FactorSettings`.
     covariance, covariance_days, covariance_half_life, covariance_lags
         Estimator of `nautilus.maths.covariance`, the last days that it takes, and its parameters (-1 lags: by rule).
@@ -69,6 +69,7 @@ class FactorConfig(msgspec.Struct, frozen=True):
     specific_fewest: int = 60
     specific_pull: float = 0.1
     kept_days: int = 504
+    known_before: bool = False
     annual_days: int = 252
     day_end: str = "21:15"
     largest_return: float = 0.5

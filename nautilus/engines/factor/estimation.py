@@ -36,9 +36,10 @@ def fields_of(settings: FactorSettings) -> tuple[UniverseField, ...]:
 
 def rows_before(settings: FactorSettings, fields: Fields, first: int) -> int:
     """The row from which on everything is needed to estimate those from `first` on, and the day after the last."""
+    row = max(first - LATELY_DAYS, 0) if settings.known_before else first
     return min(
         (_reaching_back(_observed(name, fields), first, _reach(name, settings)) for name in settings.styles),
-        default=first,
+        default=row,
     )
 
 
@@ -90,7 +91,7 @@ def estimate(
     codes = sector_codes if sector_codes.ndim == 1 else sector_codes[first:]
     found = factors.estimate(
         fields["return"][first:],
-        fields["market_cap"][first:],
+        _taken(settings, fields["market_cap"], first),
         factors.Sectors(sector_names, codes),
         scores,
         winsor=settings.winsor or None,
@@ -186,18 +187,32 @@ def attribute(
 
 def _scores(settings: FactorSettings, fields: Fields, first: int) -> dict[str, Array]:
     """Of the rows from `first` on."""
-    caps = fields["market_cap"][first:]
+    caps = _taken(settings, fields["market_cap"], first)
     weights = caps if settings.centre == "cap" else None
     scores = {}
     for name in settings.styles:
         if name == "size":
             scores[name] = styles.size(caps, settings.size_lower, settings.size_upper, weights)
         elif name == "value":
-            book, sales, cash_flow = (fields[field.value][first:] for field in VALUE_FIELDS)
+            book, sales, cash_flow = (_taken(settings, fields[field.value], first) for field in VALUE_FIELDS)
             scores[name] = _value(settings, book, sales, cash_flow, weights)
         else:
             scores[name] = styles.scored(_raw(name, settings, fields, first), settings.style_winsor, weights)
     return scores
+
+
+def _taken(settings: FactorSettings, values: Array, first: int) -> Array:
+    """Capitalisations or value inputs that explain the rows from `first` on: of the day, or the last ones before it."""
+    if not settings.known_before:
+        return values[first:]
+    begin = max(first - LATELY_DAYS, 0)
+    block = values[begin:]
+    rows = np.arange(len(block))[:, None]
+    last = np.maximum.accumulate(np.where(np.isfinite(block), rows, -LATELY_DAYS), axis=0)[:-1]
+    result = np.full(block.shape, np.nan)
+    known = (last >= 0) & (rows[1:] - last <= LATELY_DAYS)
+    result[1:] = np.where(known, np.take_along_axis(block, np.maximum(last, 0), axis=0), np.nan)
+    return result[first - begin :]
 
 
 def _value(settings: FactorSettings, book: Array, sales: Array, cash_flow: Array, weights: Array | None) -> Array:

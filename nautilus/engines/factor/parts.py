@@ -56,10 +56,11 @@ def method_of(model: Model) -> str:
     settings = model.settings
     clipped = f"returns winsorised at {settings.winsor:g}" if settings.winsor else "returns as they are"
     balance = "sum to 0" if settings.constraint == "sum" else "sum to 0 by capitalisation"
+    known = ", capitalisation and value of the day before" if settings.known_before else ""
     target = "what market and sectors leave" if settings.residualize else "returns"
     return (
         f"cross-sectional regression weighted by sqrt(market cap) (toraniko 1.1.0), {clipped}, sectors {balance}, "
-        f"styles on {target}; {styles_of(model)}"
+        f"styles on {target}{known}; {styles_of(model)}"
     )
 
 

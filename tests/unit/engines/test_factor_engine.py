@@ -143,6 +143,45 @@ def test_specific_risk_and_exposures_ahead_follow_stocks_that_are_gone(styles_us
     assert host.ask(GetFactorExposures("S0005")).specific_volatility is not None
 
 
+def _moved_up(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.full((1, values.shape[1]), np.nan), values[:-1]])
+
+
+@pytest.mark.parametrize("centre", ["equal", "cap"])
+def test_what_is_known_before_a_day_explains_it(centre: str) -> None:
+    chosen = {"styles": ("momentum", "size", "value", "volatility"), "centre": centre}
+    made = _made(holes=0.0)
+    before = _estimated(made, known_before=True, **chosen)
+    names = ("market_caps", "book_price", "sales_price", "cash_flow_price")
+    moved = made._replace(**{name: _moved_up(getattr(made, name)) for name in names})
+    expected = _estimated(moved, **chosen).ask(GetFactorReturns(limit=5_000))
+    found = before.ask(GetFactorReturns(limit=5_000))
+    assert (found.days, found.returns, found.stocks) == (expected.days, expected.returns, expected.stocks)
+    assert "of the day before" in found.basis.method
+    # Nothing of the last day but its returns is in it.
+    other = made._replace(**{name: getattr(made, name).copy() for name in names})
+    for name in names:
+        getattr(other, name)[-1] *= 3.0 if name == "market_caps" else 0.2
+    assert _estimated(other, known_before=True, **chosen).ask(GetFactorReturns(limit=5_000)) == found
+
+
+def test_days_that_follow_take_what_was_known_before_over_holes() -> None:
+    made = _made(holes=0.3)
+    for styles_used in (("size", "value"), ()):
+        chosen = {"known_before": True, **({"styles": styles_used} if styles_used else {})}
+        host = _estimated(made, 90, **chosen)
+        for day in range(90, DAYS):
+            host.put(made, slice(day, day + 1))
+            host.ask(UpdateFactors())
+        whole = _estimated(made, **chosen)
+        for question in (
+            GetFactorReturns(limit=5_000),
+            GetFactorExposures("S0003"),
+            GetFactorExposures("S0003", "close"),
+        ):
+            assert host.ask(question) == whole.ask(question)
+
+
 def test_a_stock_that_was_long_away_comes_back_with_its_own_window() -> None:
     made = _made(holes=0.0)
     for name in ("returns", "market_caps", "book_price", "sales_price", "cash_flow_price", "dollar_volumes"):
