@@ -19,7 +19,7 @@ from nautilus.engines.base import Context, Operation, Stream, Work
 from nautilus.engines.enhanced_vpin.config import BOOK, QUOTE, EnhancedVpinConfig
 from nautilus.engines.enhanced_vpin.readings import described, scale_of
 from nautilus.engines.toxicity import FULL, LIST, READ, ToxicityEngine, basis_of, has_value, why_none
-from nautilus.maths.toxicity import Latch, Scale, combined
+from nautilus.maths.toxicity import Latch, Scale, combined, ranks
 from nautilus.model.basis import Basis
 from nautilus.model.errors import ModelError
 from nautilus.model.instrument import Instrument
@@ -120,9 +120,9 @@ class EnhancedVpinEngine(ToxicityEngine):
         kept = np.minimum(rows["number"] - self._windows[scales] + 1, config.history)
         order = np.argsort(rows["now_ns"], kind="stable")
         order = order[(rows["flags"][order] & FULL > 0) & (kept[order] >= config.least_history)]
-        ranks = rows["percentile"] - rows["ties"] / np.maximum(kept, 1)
+        places = ranks(rows["percentile"], rows["ties"], kept)
         told = rows["told_volume"] / rows["volume"]
-        columns = (rows["instrument_id"], scales, rows["value"], ranks, told)
+        columns = (rows["instrument_id"], scales, rows["value"], places, told)
         for instrument_id, scale, value, rank, share in zip(*(each[order].tolist() for each in columns), strict=True):
             said = self._said.get(instrument_id)
             if said is None:
@@ -134,8 +134,8 @@ class EnhancedVpinEngine(ToxicityEngine):
         latch = self._latches.get(instrument_id)
         if latch is None:
             latch = self._latches[instrument_id] = Latch(self._config.thresholds)
-        ranks = [rank for _, rank, _, _ in said if rank is not None]
-        rank = sum(ranks) / len(ranks)
+        known = [rank for _, rank, _, _ in said if rank is not None]
+        rank = sum(known) / len(known)
         if not latch.active and rank >= self._config.enter and not self._sure(said):
             rank = 0.0
         if not latch.step(rank):

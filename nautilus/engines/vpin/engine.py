@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from nautilus.core.vpin import VpinTable
 from nautilus.engines.base import Context, Operation, Stream, Work
 from nautilus.engines.toxicity import FULL, LIST, READ, ToxicityEngine, basis_of, has_value
 from nautilus.engines.vpin.config import BULK, MEASURES, SIDE, VpinConfig
 from nautilus.engines.vpin.readings import latest, measured
-from nautilus.maths.toxicity import NORMAL, Latch, regime, regime_score
+from nautilus.maths.toxicity import NORMAL, Latch, ranks, regime, regime_score
 from nautilus.model.basis import Basis
 from nautilus.model.errors import ModelError
 from nautilus.model.instrument import Instrument
@@ -33,7 +35,7 @@ from nautilus.model.vpin import (
     vpin_buckets,
 )
 
-_JUDGED = ["instrument_id", "number", "vpin", "percentile", "pace", "ties"]
+_JUDGED = ["instrument_id", "number", "vpin", "percentile", "pace"]
 
 
 class _Warnings:
@@ -101,12 +103,16 @@ class VpinEngine(ToxicityEngine):
         least = config.window + config.least_history - 1
         rows = done[MEASURES.index(config.warn_on)]
         known = rows[(rows["flags"] & FULL > 0) & (rows["number"] >= least)]
-        for instrument_id, number, vpin, percentile, pace, ties in known[_JUDGED].tolist():
+        # Of equal values one alone counts: flow that is always the same is not toxic.
+        places = ranks(
+            known["percentile"], known["ties"], np.minimum(known["number"] - config.window + 1, config.history)
+        )
+        for (instrument_id, number, vpin, percentile, pace), rank in zip(
+            known[_JUDGED].tolist(), places.tolist(), strict=True
+        ):
             warnings = self._warnings.get(instrument_id)
             if warnings is None:
                 warnings = self._warnings[instrument_id] = _Warnings(config)
-            # Of equal values one alone counts: flow that is always the same is not toxic.
-            rank = percentile - ties / min(number - config.window + 1, config.history)
             if warnings.toxic.step(rank):
                 ctx.publish(
                     ToxicityWarning(

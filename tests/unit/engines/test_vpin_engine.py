@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nautilus.core.types import TRADE
+from nautilus.core.vpin import VpinTable
 from nautilus.engines.vpin import VpinConfig, VpinEngine
-from nautilus.maths.toxicity import Latch, Scale, Thresholds, combined, regime, regime_score
+from nautilus.maths.toxicity import Latch, Scale, Thresholds, combined, ranks, regime, regime_score
 from nautilus.model.codec import from_msgpack, to_msgpack
 from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentError
 from nautilus.model.queries import GetPositions
@@ -227,6 +228,71 @@ def test_however_trades_are_cut_the_warnings_are_the_same():
     assert told[0] == told[1] == told[2] != []
 
 
+def plain_warnings(buckets, config):
+    """What has to be said, told bucket by bucket from all that went before: (number, kind, ...)."""
+    said, state = [], dict.fromkeys(("toxic", "one_sided", "hurried"), (False, None))
+    limits = {"toxic": (config.toxicity_enter, config.toxicity_leave)}
+    limits |= dict.fromkeys(("one_sided", "hurried"), (config.structure_enter, config.structure_leave))
+    values, spans = [], []
+    for place in range(config.window - 1, len(buckets)):
+        window = buckets[place - config.window + 1 : place + 1]
+        total = sum(int(each["volume"]) for each in window)
+        values.append(sum(abs(2 * int(each["buy_volume"]) - int(each["volume"])) for each in window) / total)
+        spans.append(int(window[-1]["now_ns"]) - int(window[0]["begin_ns"]))
+        recent, times = values[-config.history :], spans[-config.history :]
+        if len(values) < config.least_history:
+            continue
+        rank = (1 + sum(each < values[-1] for each in recent)) / len(recent)
+        pace = (1 + sum(each > spans[-1] for each in times)) / len(times)
+        changed = set()
+        for name, (on, since) in state.items():
+            level, (enter, leave) = pace if name == "hurried" else rank, limits[name]
+            if (since is None or place - since > config.dwell_buckets) and (level < leave if on else level >= enter):
+                state[name] = not on, place
+                changed.add(name)
+        if "toxic" in changed:
+            said.append((place + 1, state["toxic"][0], values[-1]))
+        if changed & {"one_sided", "hurried"}:
+            both = state["one_sided"][0], state["hurried"][0]
+            names = {(False, False): "normal", (True, False): "one_sided", (False, True): "hurried"}
+            said.append((names.get(both, "stressed"), rank, pace))
+    return said
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dwell_buckets": 0, "least_history": 1},
+        {"history": 8, "toxicity_enter": 0.7, "toxicity_leave": 0.5, "structure_enter": 0.7},
+    ],
+)
+def test_warnings_are_those_of_a_plain_state_machine(changes, seed):
+    rng = np.random.default_rng(seed)
+    cut = 1 + 9 * seed
+    # Stretches of one-sided and of mixed flow, of quick and of slow trades.
+    bought = rng.random(160) < np.repeat(rng.random(8), 20)
+    records = trades(*zip([100] * 160, rng.integers(1, 25, 160).tolist(), (2 - bought).tolist(), strict=True))
+    records["now_ns"] = np.cumsum(np.repeat(rng.integers(1, 9, 8), 20) * rng.integers(1, 4, 160))
+    made, ctx = engine(**changes), RecordingContext()
+    for begin in range(0, len(records), cut):
+        made.on_trade(records[begin : begin + cut], ctx)
+    config = VpinConfig(**{**SMALL, **changes})
+    buckets = VpinTable(window=config.window, history=config.history)
+    buckets.add(1, config.bucket_lots)
+    expected = plain_warnings(buckets.process(records), config)
+    assert len(ctx.published) == len(expected) > 0
+    for found, wanted in zip(ctx.published, expected, strict=True):
+        if isinstance(found, ToxicityWarning):
+            assert (found.bucket, found.active) == wanted[:2]
+            assert found.vpin == pytest.approx(wanted[2], rel=1e-12)
+        else:
+            name, rank, pace = wanted
+            scores = {"normal": 1 - max(rank, pace), "one_sided": rank, "hurried": pace, "stressed": min(rank, pace)}
+            assert (found.regime, found.score) == (name, pytest.approx(scores[name], abs=1e-12))
+
+
 def test_buckets_of_a_symbol_have_their_own_size():
     made, ctx = engine(buckets={"ETHUSDT": 3}), RecordingContext()
     sizes = [made.on_request(GetVpin(name), ctx).measures[0].bucket_lots for name in ("BTCUSDT", "ETHUSDT")]
@@ -253,6 +319,14 @@ def test_buckets_of_a_symbol_have_their_own_size():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         VpinConfig(**wrong)
+
+
+def test_a_rank_is_the_quotient_of_its_counts():
+    kept = np.arange(1, 2_000)
+    for equal in (1, 2, 7):
+        at_most = np.maximum(kept * 9 // 10, equal)
+        found = ranks(at_most / kept, np.full(len(kept), equal - 1, np.uint16), kept)
+        assert (found == (at_most - equal + 1) / kept).all()
 
 
 def test_a_latch_has_two_thresholds_and_a_dwell():
