@@ -42,6 +42,8 @@ _QUANTILES: Final = {
     var.SKFOLIO: "order statistic floor(n tail) + 1 (skfolio)",
 }
 _MOST_TOLD: Final = 1_000
+_MOST_LOOKED_AT: Final = 10_000_000
+"""Days of a backtest times its window: more takes longer than an answer may."""
 
 
 class PackageError(ConfigError):
@@ -121,11 +123,14 @@ def backtest(question: BacktestVar, changes: Floats, times_ns: NDArray[np.int64]
     Raises
     ------
     Undefined
-        ``too_few``: no more steps than the window.
+        ``too_few``: no more steps than the window; ``out_of_range``: too much to look at.
     """
     window, level = question.window, question.level
     if changes.size <= window:
         raise Undefined("too_few", f"{changes.size} steps with a window of {window}", "more than the window")
+    looked_at = (changes.size - window) * window
+    if looked_at > _MOST_LOOKED_AT:
+        raise Undefined("out_of_range", f"{looked_at} steps in all windows", f"at most {_MOST_LOOKED_AT}")
     views = np.lib.stride_tricks.sliding_window_view(changes, window)[:-1]
     said = np.array([_said(question, view) for view in views])
     later = changes[window:]

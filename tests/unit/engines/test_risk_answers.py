@@ -246,6 +246,7 @@ def test_prices_through_a_split_count_as_they_were_given(engine: RiskEngine) -> 
         (EstimateRisk(1, method="filtered_ewma", positions=(RiskPosition("FLAT", 1.0),)), "constant"),
         (BacktestVar(1, series="POINT"), "too_few"),
         (BacktestVar(1, window=400, series="ONE"), "too_few"),
+        (BacktestVar(1, window=5_000, series="LONG"), "out_of_range"),
         (BacktestVar(1, positions=(RiskPosition("ONE", 1.0, 5.0),)), "mismatch"),
         (StressPortfolio(1, returns={"ONE": -1.5}, positions=POSITIONS), "out_of_range"),
         (StressPortfolio(1, shocks={"equity": math.inf}, positions=POSITIONS), "not_finite"),
@@ -255,6 +256,7 @@ def test_bad_input_has_a_code(engine: RiskEngine, question: Message, code: str) 
     put(engine, "LATE", RETURNS[:, 0], first=20_000)
     put(engine, "POINT", [100.0], SeriesKind.PRICE)
     put(engine, "FLAT", [100.0] * 50, SeriesKind.PRICE)
+    put(engine, "LONG", np.resize(RETURNS[:, 0], 7_001))
     with pytest.raises(Undefined) as error:
         answer(engine, question)
     assert error.value.code == code
