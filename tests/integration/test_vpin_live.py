@@ -139,9 +139,9 @@ def test_trades_of_the_star_are_measured_answered_and_warned_of(setting):
 
 def test_a_process_that_stops_and_begins_again_goes_on_where_it_was(setting):
     before = setting.running.engine("vpin")._tables["side"].save(1)
-    both = [table.save(1) for table in setting.running.engine("enhanced-vpin")._tables]
+    both = [table.save(1) for table in setting.running.engine("enhanced-vpin")._tables.values()]
     setting.running.stop()
     setting.start()
     assert setting.running.engine("vpin")._tables["side"].save(1) == before
-    assert [table.save(1) for table in setting.running.engine("enhanced-vpin")._tables] == both
+    assert [table.save(1) for table in setting.running.engine("enhanced-vpin")._tables.values()] == both
     assert setting.running.engine("vpin")._warnings[1].toxic.active

@@ -382,6 +382,20 @@ def test_scales_together_are_as_sure_as_they_are_full_agree_and_know_sides():
     assert found.confidence == pytest.approx(0.8 * 1.5 / 2)
 
 
+SHARE = st.floats(0.0, 1.0)
+
+
+@given(st.lists(st.builds(Scale, st.none() | SHARE, SHARE, SHARE, SHARE), max_size=5))
+def test_confidence_is_a_share_and_grows_with_each_of_its_parts(scales):
+    scales = [each if each.value is not None else each._replace(percentile=None) for each in scales]
+    found = combined(scales)
+    assert 0.0 <= found.confidence <= 1.0
+    assert found.confidence <= found.filled + 1e-12
+    fuller = combined([each._replace(filled=1.0) for each in scales])
+    surer = combined([each._replace(told=1.0) for each in scales])
+    assert min(fuller.confidence, surer.confidence) >= found.confidence - 1e-12
+
+
 def test_a_part_of_a_table_with_other_settings_begins_anew():
     made, other = engine(), engine(window=5)
     made.on_trade(balanced(6), RecordingContext())
