@@ -161,10 +161,14 @@ class PutOffsets(Message, frozen=True):
 
 
 class Uploaded(Message, frozen=True):
-    """An upload was taken: what it was of, and how many rows."""
+    """An upload was taken: what it was of, and how many rows.
+
+    `known`: false where it is of a portfolio of which nobody has heard yet; it counts from its first fill or value on.
+    """
 
     what: str
     rows: int
+    known: bool = True
 
 
 class GetMargin(Message, frozen=True):

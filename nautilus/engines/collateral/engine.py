@@ -1,8 +1,8 @@
 """Collateral: margin that is required, and how far a call is.
 
-Positions come from the portfolio engine, marks from the star; what a fill or a price changes is worked out anew for its
-margin group alone, within the event. A status goes to risk when a call or a warning begins or ends, when the numbers
-moved, and at least once in `publish_seconds` while anything moves.
+Positions come from the portfolio engine, all of them at the start and then as they change, marks from the star; what a
+fill or a price changes is worked out anew for its margin group alone, within the event. A status goes to risk when a
+call or a warning begins or ends, when the numbers moved, and at least once in `publish_seconds` while anything moves.
 """
 
 from __future__ import annotations
@@ -50,12 +50,17 @@ from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import PositionChanged
+from nautilus.model.queries import GetPositions, Positions
 from nautilus.model.records import Records
 from nautilus.model.signals import BalanceChanged
 from nautilus.model.topics import BALANCES, MARGIN, POSITIONS, QUOTES
 
 SECOND_NS: Final = 10**9
 VOLATILITIES: Final = "volatilities"
+HELD: Final = "positions"
+PORTFOLIO: Final = "portfolio"
+ASK_NS: Final = 5 * SECOND_NS
+"""The portfolio engine is asked again after this time."""
 
 
 def day_of(now_ns: int) -> int:
@@ -85,6 +90,9 @@ class CollateralEngine(Engine):
         self._holders: dict[int, list[tuple[Account, int, bool]]] = {}
         self._stale: set[int] = set()  # options whose quote may tell another volatility
         self._pledged: dict[int, tuple[CollateralItem, ...]] = {}
+        self._asked = 0  # number of the question for positions
+        self._floor = 0  # positions as of this event of the core were told as a whole
+        self._seen: dict[int, int] = {}  # account -> event of its newest position
         self._answers: dict[type, Callable[[Any, Context], Message | Work]] = {
             GetMargin: self._margin,
             WhatIf: self._what_if,
@@ -101,12 +109,16 @@ class CollateralEngine(Engine):
     # What is followed.
 
     def on_start(self, ctx: Context) -> None:
-        """Solve implied volatilities now and then."""
+        """Ask for the positions, which may have changed meanwhile; solve implied volatilities now and then."""
+        self._ask(ctx)
         ctx.at(ctx.now_ns + int(self._config.volatility_seconds * SECOND_NS), VOLATILITIES)
 
     def on_position(self, changed: PositionChanged, ctx: Context) -> None:
         """A fill changed a position."""
         position = changed.position
+        if changed.sequence < self._floor:
+            return  # older than what was told as a whole
+        self._seen[position.account_id] = max(changed.sequence, self._seen.get(position.account_id, 0))
         account = self._account(position.account_id)
         self._hold(account, position.instrument_id, position.quantity, day_of(ctx.now_ns))
         self._settle(account, ctx)
@@ -154,14 +166,37 @@ class CollateralEngine(Engine):
             self._settle(account, ctx)
 
     def on_timer(self, key: str, ctx: Context) -> None:
-        """Solve the volatilities of options whose quotes changed."""
-        if key == VOLATILITIES:
+        """Solve the volatilities of options whose quotes changed; ask for the positions again."""
+        if key == HELD:
+            self._ask(ctx)
+        elif key == VOLATILITIES:
             self._solve(ctx)
             for account in self._accounts.values():
                 account.expire(ctx.now_ns)
                 if account.dirty:
                     self._settle(account, ctx)
             ctx.at(ctx.now_ns + int(self._config.volatility_seconds * SECOND_NS), VOLATILITIES)
+
+    def on_reply(self, number: int, reply: Message, ctx: Context) -> None:
+        """What every portfolio holds; an account of which a newer event came is as that says."""
+        if number != self._asked or not isinstance(reply, Positions):
+            return
+        self._floor = reply.last_sequence
+        held: dict[int, dict[int, int]] = {account.portfolio_id: {} for account in self._accounts.values()}
+        for entry in reply.positions:
+            held.setdefault(entry.account_id, {})[entry.instrument_id] = entry.quantity_lots
+        for portfolio_id, lots_of in held.items():
+            if self._seen.get(portfolio_id, 0) > reply.last_sequence:
+                continue
+            account = self._account(portfolio_id)
+            for instrument_id, lots in (dict.fromkeys(account.ids, 0) | lots_of).items():
+                if lots or instrument_id in account.slot_of:
+                    self._hold(account, instrument_id, lots, day_of(ctx.now_ns))
+            self._settle(account, ctx)
+
+    def on_unknown(self, number: int, message: Message, ctx: Context) -> None:
+        """The portfolio engine did not answer: ask again."""
+        ctx.at(ctx.now_ns + ASK_NS, HELD)
 
     def on_request(self, message: Message, ctx: Context) -> Message | Work:
         """Answer questions about margin and options, and take uploads."""
@@ -224,6 +259,9 @@ class CollateralEngine(Engine):
             account.reference = account.value.total
 
     # Following.
+
+    def _ask(self, ctx: Context) -> None:
+        self._asked = ctx.request(PORTFOLIO, GetPositions(), ctx.now_ns + ASK_NS)
 
     def _account(self, portfolio_id: int) -> Account:
         account = self._accounts.get(portfolio_id)
@@ -366,11 +404,16 @@ class CollateralEngine(Engine):
         return self._uploaded("offsets", len(message.offsets), ctx)
 
     def _put_collateral(self, message: PutCollateral, ctx: Context) -> Uploaded:
-        self._pledged[message.portfolio_id] = message.items
-        account = self._account(message.portfolio_id)
-        account.collateral = self._worth(message.portfolio_id)
-        self._settle(account, ctx)
-        return Uploaded(f"collateral of portfolio {message.portfolio_id}", len(message.items))
+        portfolio_id, items = message.portfolio_id, message.items
+        if items:
+            self._pledged[portfolio_id] = items
+        else:
+            self._pledged.pop(portfolio_id, None)
+        account = self._accounts.get(portfolio_id)
+        if account is not None:
+            account.collateral = self._worth(portfolio_id)
+            self._settle(account, ctx)
+        return Uploaded(f"collateral of portfolio {portfolio_id}", len(items), known=account is not None)
 
     def _uploaded(self, what: str, rows: int, ctx: Context) -> Uploaded:
         self._refresh(ctx)

@@ -33,6 +33,7 @@ from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentErro
 from nautilus.model.instrument import Instrument
 from nautilus.model.portfolio import PortfolioValued
 from nautilus.model.position import Position, PositionChanged
+from nautilus.model.queries import GetPositions, PositionEntry, Positions
 from nautilus.model.signals import MarginStatus
 from nautilus.runtime.worker import pack, unpack
 from tests.kit.context import RecordingContext
@@ -153,6 +154,55 @@ def test_answers_say_whether_marks_are_as_a_venue_sent_them():
     desk.quote(2, 52.0)
     assert desk.margin().basis.synthetic
     assert desk.last().synthetic
+
+
+def test_what_is_pledged_before_the_first_fill_waits_for_it_and_makes_no_portfolio():
+    desk = Desk()
+    pledged = PutCollateral(1, (CollateralItem("T", "cash", "USD", 1_000.0),))
+    assert not desk.ask(pledged).known
+    with pytest.raises(UnknownPortfolioError):
+        desk.margin()
+    assert desk.ctx.published == []
+    later = Desk()
+    later.engine.restore(json.loads(json.dumps(desk.engine.state())))
+    for each in (desk, later):
+        each.quote(1, 100.0)
+        each.worth(6_000.0)
+        each.hold(1, 10)
+        assert each.margin().collateral == 1_000.0
+        assert each.ask(pledged).known
+        assert each.ask(PutCollateral(1, ())).known
+        assert each.margin().collateral == 0.0
+
+
+def entry(account, instrument, lots):
+    return PositionEntry(account, instrument, "", str(lots), "", "0", "0", "USD", lots, "0", "0")
+
+
+def test_positions_that_changed_while_it_was_away_are_asked_for_at_the_start():
+    before = Desk()
+    before.quote(1, 100.0)
+    before.quote(2, 50.0)
+    before.worth(10_000.0)
+    before.hold(1, 10)
+    before.hold(2, 5)
+    desk = Desk()
+    desk.engine.restore(json.loads(json.dumps(before.engine.state())))
+    number, peer, question, _ = desk.ctx.requests[-1]
+    assert (peer, question) == ("portfolio", GetPositions())
+    desk.engine.on_unknown(number, question, desk.ctx)  # it is not up yet
+    desk.engine.on_timer("positions", desk.ctx)
+    number = desk.ctx.requests[-1][0]
+    newest = PositionChanged(8, desk.ctx.now_ns, 0, Position(3, 1, 4))
+    desk.engine.on_position(newest, desk.ctx)
+    told = Positions((entry(1, 1, 30), entry(2, 1, -7), entry(3, 1, 1)), 7)
+    desk.engine.on_reply(number, told, desk.ctx)
+    desk.engine.on_position(PositionChanged(6, desk.ctx.now_ns, 0, Position(1, 1, 20)), desk.ctx)  # older than that
+    assert desk.margin().maintenance == 0.25 * 30 * 100.0
+    assert desk.ask(GetMargin(2)).maintenance == 0.30 * 7 * 100.0
+    assert desk.ask(GetMargin(3)).maintenance == 0.25 * 4 * 100.0
+    desk.engine.on_position(PositionChanged(9, desk.ctx.now_ns, 0, Position(1, 1, 20)), desk.ctx)
+    assert desk.margin().maintenance == 0.25 * 20 * 100.0
 
 
 def test_a_price_moves_equity_and_margin_within_the_event():
