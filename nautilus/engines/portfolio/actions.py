@@ -69,6 +69,10 @@ class ActionLog:
         self._states[message.action_id] = state
         return state
 
+    def asked(self, action_id: str) -> ApplyAction:
+        """What was asked under an id that is known."""
+        return self._asked[action_id]
+
     def change(self, action_id: str, **changes: Any) -> ActionState | None:
         """Let an action become something else; None: nobody knows it."""
         state = self._states.get(action_id)

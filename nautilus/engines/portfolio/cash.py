@@ -16,18 +16,12 @@ BOOKED, INCOME = "booked", "income"
 
 
 class CashBook:
-    """Entries by account and currency.
-
-    Attributes
-    ----------
-    changed : accounts and currencies of entries since it was last cleared.
-    """
+    """Entries by account and currency."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[int, str, str], int] = {}  # account, currency, kind -> units
         self._income: dict[tuple[int, int, str], int] = {}  # account, instrument, currency -> units
         self._entries: dict[str, list[Any]] = {}  # id -> account, currency, units
-        self.changed: set[tuple[int, str]] = set()
 
     def book(
         self, entry_id: str, account_id: int, currency: str, units: int, *, instrument_id: int = 0, kind: str = BOOKED
@@ -37,7 +31,7 @@ class CashBook:
         Raises
         ------
         ModelError
-            The id was another entry's, or there are too many.
+            The id was another entry's.
         """
         entry = [account_id, currency, str(units)]
         known = self._entries.get(entry_id)
@@ -49,16 +43,24 @@ class CashBook:
                     expected="the same as before, or another id",
                 )
             return False
-        if len(self._entries) >= MOST_ENTRIES:
-            raise ModelError(f"{len(self._entries)} entries", where="cash", expected=f"at most {MOST_ENTRIES}")
         self._entries[entry_id] = entry
         key = (account_id, currency, kind)
         self._sums[key] = self._sums.get(key, 0) + units
         if instrument_id:
             place = (account_id, instrument_id, currency)
             self._income[place] = self._income.get(place, 0) + units
-        self.changed.add((account_id, currency))
         return True
+
+    def check_room(self, count: int = 1) -> None:
+        """ModelError: so many entries more are too many. What follows from fills and splits is booked even then."""
+        if len(self._entries) + count > MOST_ENTRIES:
+            raise ModelError(
+                f"{len(self._entries)} entries and {count} more", where="cash", expected=f"at most {MOST_ENTRIES}"
+            )
+
+    def knows(self, entry_id: str) -> bool:
+        """Whether an entry was booked under this id."""
+        return entry_id in self._entries
 
     def sum(self, account_id: int, currency: str, kind: str) -> int:
         """Of one kind."""

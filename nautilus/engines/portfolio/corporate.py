@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 from nautilus.engines.base import Context
 from nautilus.engines.portfolio.actions import (
@@ -23,7 +25,7 @@ from nautilus.engines.portfolio.book import Change
 from nautilus.engines.portfolio.cash import INCOME
 from nautilus.engines.portfolio.ledger import Ledger
 from nautilus.engines.portfolio.money import decimal_of
-from nautilus.model.commands import AdjustPosition, SplitPositions
+from nautilus.model.commands import AdjustPosition, CommandMessage, SplitPositions
 from nautilus.model.enums import Reason
 from nautilus.model.errors import ModelError
 from nautilus.model.events import CommandAcknowledged, InstrumentSplit
@@ -33,6 +35,8 @@ from nautilus.model.message import Message
 from nautilus.model.portfolio import ActionCash, ActionKind, ActionState, ApplyAction
 
 SOURCE_ID = 5
+SEND = "send"
+"""Key of the timer that calls `CorporateDesk.send`."""
 ANSWER_NS = 10_000_000_000
 """The core has so long to say what became of it; its report says it anyway."""
 
@@ -50,7 +54,41 @@ class CorporateDesk:
         self._ledger = ledger
         self.log = ActionLog()
         self.commands = 0
-        self._asked: dict[int, str] = {}
+        self._asked: dict[int, str] = {}  # number of a question to the core -> action
+        self._unsent: dict[str, CommandMessage] = {}
+        self._numbers: dict[str, int] = {}  # action -> its command, until the core has said what became of it
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the core is to be told something."""
+        return bool(self._unsent)
+
+    def send(self, ctx: Context) -> None:
+        """Tell the core what it is to do."""
+        unsent, self._unsent = self._unsent, {}
+        for action_id, command in unsent.items():
+            self._asked[ctx.request("trading", command, ctx.now_ns + ANSWER_NS)] = action_id
+
+    def resume(self, source_sequence: int) -> None:
+        """After a restart: the core has taken commands up to this one. Those that it has not are sent again."""
+        self.commands = max(self.commands, source_sequence)
+        for action_id, number in list(self._numbers.items()):
+            state, message = self.log.get(action_id), self.log.asked(action_id)
+            instrument = self._ledger.instruments.get(state.instrument_id)
+            if number <= source_sequence or instrument is None:
+                del self._numbers[action_id]
+                continue
+            self._unsent[action_id] = self._command(message, instrument, number)
+            self.log.change(action_id, status=SENT)
+
+    def numbers(self) -> list[list[Any]]:
+        """Commands of which the core has not said what became of them, by action; for `restore`."""
+        return [[action_id, number] for action_id, number in self._numbers.items()]
+
+    def restore(self, commands: int, numbers: Iterable[Any]) -> None:
+        """Take over the number of the last command, and what `numbers` gave."""
+        self.commands = commands
+        self._numbers = dict(numbers)
 
     def apply(self, message: ApplyAction, ctx: Context) -> ActionState:
         """Begin an action, or say what became of it before. ModelError: it is none; nothing is changed then."""
@@ -58,10 +96,8 @@ class CorporateDesk:
         if known is not None:
             return known
         instrument = self._ledger.names.find(message.instrument)
-        if message.kind in SPLITS:
-            return self._split(message, instrument, ctx)
-        if message.kind is ActionKind.POSITION:
-            return self._position(message, instrument, ctx)
+        if message.kind in SPLITS or message.kind is ActionKind.POSITION:
+            return self._ask_core(message, instrument, ctx)
         if message.kind is ActionKind.CASH_DIVIDEND:
             return self._dividend(message, instrument, ctx)
         self._ledger.names.check(instrument.instrument_id, message.symbol)
@@ -72,6 +108,8 @@ class CorporateDesk:
         """The core has split an instrument: pay for the fractions of lots that it dropped."""
         instrument = self._ledger.instruments[report.instrument_id]
         asked = self.log.of_reference(report.reference)
+        if asked is not None:
+            self._numbers.pop(asked.action_id, None)
         reason, cash = "", []
         price = self._price_after(asked, instrument, report)
         for change in changes:
@@ -123,8 +161,9 @@ class CorporateDesk:
         action_id = self._asked.pop(number, None)
         if action_id is None:
             return False
+        self._numbers.pop(action_id, None)
         state = self.log.get(action_id)
-        if isinstance(reply, CommandAcknowledged) and not reply.accepted:
+        if isinstance(reply, CommandAcknowledged) and not reply.accepted and state.status != APPLIED:
             self.log.change(action_id, status=REFUSED, reason=Reason(reply.reason).name)
         elif isinstance(reply, CommandAcknowledged) and state.kind is ActionKind.POSITION:
             self.log.change(action_id, status=APPLIED, sequence=reply.last_sequence)
@@ -135,6 +174,7 @@ class CorporateDesk:
         action_id = self._asked.pop(number, None)
         if action_id is None:
             return False
+        self._numbers.pop(action_id, None)
         if self.log.get(action_id).status == SENT:
             self.log.change(action_id, status=UNKNOWN, reason="no answer of the core; its report will say")
         return True
@@ -143,27 +183,28 @@ class CorporateDesk:
         """Applied splits by symbol."""
         return {self._ledger.names.symbol(key): found for key, found in self.log.splits().items()}
 
-    def _split(self, message: ApplyAction, instrument: Instrument, ctx: Context) -> ActionState:
-        new, old = split_terms(message)
-        state = self.log.add(message, self._state(message, instrument, SENT, ctx, new=new, old=old))
-        command = SplitPositions(
-            instrument.instrument_id, new, old, reference_of(message.action_id), SOURCE_ID, self._next()
-        )
-        self._asked[ctx.request("trading", command, ctx.now_ns + ANSWER_NS)] = message.action_id
-        return state
+    def _ask_core(self, message: ApplyAction, instrument: Instrument, ctx: Context) -> ActionState:
+        """Note what the core is to do. It is told in the next turn: a state that knows of it is saved before."""
+        action_id = message.action_id
+        self._unsent[action_id] = self._command(message, instrument, self.commands + 1)
+        self.commands += 1
+        self._numbers[action_id] = self.commands
+        new, old = split_terms(message) if message.kind in SPLITS else (0, 0)
+        ctx.at(ctx.now_ns, SEND)
+        return self.log.add(message, self._state(message, instrument, SENT, ctx, new=new, old=old))
 
-    def _position(self, message: ApplyAction, instrument: Instrument, ctx: Context) -> ActionState:
+    def _command(self, message: ApplyAction, instrument: Instrument, number: int) -> CommandMessage:
+        """What the core is told. ModelError: the action is none."""
+        if message.kind in SPLITS:
+            new, old = split_terms(message)
+            reference = reference_of(message.action_id)
+            return SplitPositions(instrument.instrument_id, new, old, reference, SOURCE_ID, number)
         if not message.portfolio_id:
             raise ModelError("no portfolio_id", where="action", expected="whose position it is")
         quantity = decimal_of(message.quantity, "quantity")
         lots = instrument.lots(abs(quantity)) * (1 if quantity > 0 else -1)
         price_ticks = instrument.ticks(message.price)
-        state = self.log.add(message, self._state(message, instrument, SENT, ctx))
-        command = AdjustPosition(
-            message.portfolio_id, instrument.instrument_id, lots, price_ticks, SOURCE_ID, self._next()
-        )
-        self._asked[ctx.request("trading", command, ctx.now_ns + ANSWER_NS)] = message.action_id
-        return state
+        return AdjustPosition(message.portfolio_id, instrument.instrument_id, lots, price_ticks, SOURCE_ID, number)
 
     def _dividend(self, message: ApplyAction, instrument: Instrument, ctx: Context) -> ActionState:
         amount = decimal_of(message.amount, "amount")
@@ -173,7 +214,9 @@ class CorporateDesk:
         currency_id(currency)
         cash: list[ActionCash] = []
         instrument_id = instrument.instrument_id
-        for account_id in sorted(self._ledger.book.accounts_with(instrument_id)):
+        holders = sorted(self._ledger.book.accounts_with(instrument_id))
+        self._ledger.cash.check_room(len(holders))
+        for account_id in holders:
             lots = self._ledger.book.position(account_id, instrument_id).quantity
             units = dividend(instrument, lots, Fraction(amount))
             if not units:
@@ -218,7 +261,3 @@ class CorporateDesk:
             new=new,
             old=old,
         )
-
-    def _next(self) -> int:
-        self.commands += 1
-        return self.commands

@@ -14,7 +14,7 @@ import msgspec
 from nautilus.engines.base import Context, Engine, Operation, Stream, Work
 from nautilus.engines.panel import Histories, Panel, history_operations
 from nautilus.engines.portfolio.book import PositionBook
-from nautilus.engines.portfolio.corporate import SOURCE_ID, CorporateDesk
+from nautilus.engines.portfolio.corporate import SEND, SOURCE_ID, CorporateDesk
 from nautilus.engines.portfolio.ledger import Ledger
 from nautilus.engines.portfolio.money import text_of, units_of
 from nautilus.engines.portfolio.optimising import basis_of, given_returns, history_returns, optimise_job
@@ -123,6 +123,7 @@ class PortfolioConfig(msgspec.Struct, frozen=True):
 _READ: dict[str, Any] = {"priority": "high", "fallback": "last"}
 _BUDGET: dict[str, Any] = {"priority": "high", "fallback": "last", "budget_ms": 100.0}
 _CHANGE: dict[str, Any] = {"priority": "high", "fallback": "reconcile"}
+_BOOK: dict[str, Any] = {**_CHANGE, "idempotent": True, "durable": True}
 _LONG: dict[str, Any] = {"priority": "low", "fallback": "error", "scope": "read"}
 _ONE = "/portfolio/{portfolio_id}"
 
@@ -142,12 +143,12 @@ class PortfolioEngine(Engine):
         ),
         Operation("GET", "/portfolio", GetPortfolios, Portfolios, "Values of all portfolios", **_READ),
         Operation("GET", "/portfolio/rates", GetRates, Rates, "Rates that reports are converted with", **_READ),
-        Operation("PUT", "/portfolio/rates", SetRates, Rates, "Set rates", idempotent=True, **_CHANGE),
+        Operation("PUT", "/portfolio/rates", SetRates, Rates, "Set rates", **_BOOK),
         Operation("GET", "/portfolio/actions", GetActions, ActionStates, "Corporate actions", **_READ),
         Operation("GET", "/portfolio/actions/{action_id}", GetAction, ActionState, "A corporate action", **_READ),
         Operation(
             "POST", "/portfolio/actions", ApplyAction, ActionState, "Apply a corporate action, once",
-            scope="admin", idempotent=True, **_CHANGE,
+            scope="admin", **_BOOK,
         ),
         Operation("POST", "/portfolio/optimise", Optimise, Optimised, "Weights that are best in some sense", **_LONG),
         *history_operations("portfolio"),
@@ -155,11 +156,11 @@ class PortfolioEngine(Engine):
         Operation("GET", f"{_ONE}/attribution", GetAttribution, Attribution, "Profit by instrument", **_READ),
         Operation(
             "POST", f"{_ONE}/cash", BookCash, CashBooked, "Book a deposit or withdrawal, once",
-            scope="admin", idempotent=True, **_CHANGE,
+            scope="admin", **_BOOK,
         ),
         Operation(
             "POST", f"{_ONE}/reconcile", Reconcile, Reconciliation, "Compare with a venue's statement",
-            scope="read", idempotent=True, fallback="error",
+            scope="read", idempotent=True, fallback="error", durable=True,
         ),
         Operation(
             "POST", f"{_ONE}/reconcile/core", ReconcileCore, Reconciliation, "Compare with the core",
@@ -232,6 +233,8 @@ class PortfolioEngine(Engine):
         """Tell what is known from before."""
         if self._ledger.dirty:
             self._arm(ctx)
+        if self._desk.unsent:
+            ctx.at(ctx.now_ns, SEND)
         if self._config.reconcile_seconds:
             ctx.at(ctx.now_ns + self._config.reconcile_seconds * 1_000_000_000, _AGAIN)
 
@@ -276,6 +279,8 @@ class PortfolioEngine(Engine):
         if key == _VALUE:
             self._armed = False
             self._publish_values(ctx)
+        elif key == SEND:
+            self._desk.send(ctx)
         elif key == _AGAIN:
             for portfolio_id in self._book.accounts():
                 self._ask_core(portfolio_id, ctx, 1)
@@ -312,7 +317,7 @@ class PortfolioEngine(Engine):
 
     def resume(self, source_sequence: int, ctx: Context) -> None:
         """Count on above what the core has taken: the saved state may be older."""
-        self._desk.commands = max(self._desk.commands, source_sequence)
+        self._desk.resume(source_sequence)
 
     def state(self) -> dict[str, Any]:
         """Books, actions, rates, symbols and comparisons; histories are in `bulk`."""
@@ -320,6 +325,7 @@ class PortfolioEngine(Engine):
             **self._ledger.state(),
             "actions": self._desk.log.state(),
             "commands": self._desk.commands,
+            "sending": self._desk.numbers(),
             "reconciled": [msgspec.to_builtins(each) for each in self._reconciled.values()],
         }
 
@@ -327,7 +333,7 @@ class PortfolioEngine(Engine):
         """See `Engine.restore`."""
         self._ledger.restore(state)
         self._desk.log.restore(state.get("actions", ()))
-        self._desk.commands = state.get("commands", 0)
+        self._desk.restore(state.get("commands", 0), state.get("sending", ()))
         for row in state.get("reconciled", ()):
             found = msgspec.convert(row, Reconciliation)
             self._keep(msgspec.structs.replace(found, status="unknown") if found.status == "asked" else found)
@@ -399,7 +405,10 @@ class PortfolioEngine(Engine):
         portfolio_id, currency = message.portfolio_id, message.currency
         currency_id(currency)
         units = units_of(message.amount, "amount")
-        booked = self._ledger.cash.book(f"entry:{message.entry_id}", portfolio_id, currency, units)
+        entry_id, book = f"entry:{message.entry_id}", self._ledger.cash
+        if not book.knows(entry_id):
+            book.check_room()
+        booked = book.book(entry_id, portfolio_id, currency, units)
         if booked:
             self._ledger.dirty.add(portfolio_id)
             for change in self._ledger.balances_changed(portfolio_id, ctx.now_ns):

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from nautilus.core import Kernel
 from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
+from nautilus.engines.portfolio.corporate import SEND
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.model.commands import CommandMessage, SubmitOrder
 from nautilus.model.enums import AccountFlag, CommandKind, RateKind, SelfMatch, Side, TimeInForce
@@ -76,6 +77,8 @@ class Desk:
 
     def ask(self, message):
         reply = self.portfolio.on_request(message, self.ctx)
+        if isinstance(message, ApplyAction):
+            self.portfolio.on_timer(SEND, self.ctx)
         waiting, self.ctx.requests = self.ctx.requests, []
         for number, peer, question, _ in waiting:
             assert peer == "trading"
