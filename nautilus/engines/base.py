@@ -176,6 +176,9 @@ class Operation(NamedTuple):
     budget_of
         The budget of one request in milliseconds, where it depends on what is asked (`budget_ms` is that of the usual
         one): one of a few values, also for a request that will be refused. None: it is `budget_ms`.
+    durable
+        What it changes only this engine knows: a live host gives the answer once a state that has the change is on
+        disk, so that what was said to be done is not lost, whatever happens.
     """
 
     method: str
@@ -192,6 +195,7 @@ class Operation(NamedTuple):
     scopes: tuple[tuple[str, object, str], ...] = ()
     waits: bool = False
     budget_of: Callable[[Any], float] | None = None
+    durable: bool = False
 
 
 def fallback_of(operation: Operation) -> str:

@@ -398,8 +398,10 @@ def history_operations(engine: str) -> tuple[Operation, ...]:
     return (
         Operation("GET", base, GetHistories, HistoryStates, "Histories that there are"),
         Operation("GET", f"{base}/{{series}}", GetHistory, HistoryState, "How a history stands"),
-        Operation("PUT", f"{base}/{{series}}", PutHistory, HistoryState, "Give a history", idempotent=True),
-        Operation("DELETE", f"{base}/{{series}}", DropHistory, HistoryState, "Forget a history"),
+        Operation(
+            "PUT", f"{base}/{{series}}", PutHistory, HistoryState, "Give a history", idempotent=True, durable=True
+        ),
+        Operation("DELETE", f"{base}/{{series}}", DropHistory, HistoryState, "Forget a history", durable=True),
         Operation("POST", f"{base}/{{series}}/load", LoadHistory, HistoryState, "Load a history through the hub"),
     )
 

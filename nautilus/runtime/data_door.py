@@ -40,7 +40,7 @@ from nautilus.runtime.data_frames import Ask, Begin, Failed, Found, FromChild, S
 from nautilus.runtime.data_line import DataLine
 from nautilus.runtime.data_meters import DataMeters, fresh_rate_of
 from nautilus.runtime.data_settings import DataConfig
-from nautilus.runtime.messages import Answer
+from nautilus.runtime.durable import Answer
 from nautilus.runtime.wire import Encoded
 
 if TYPE_CHECKING:

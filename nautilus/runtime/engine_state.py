@@ -12,7 +12,7 @@ import msgspec
 
 from nautilus.model.errors import InternalError
 from nautilus.runtime.clock import monotonic_ns
-from nautilus.runtime.files import write_atomically
+from nautilus.runtime.files import sync, write_atomically
 from nautilus.runtime.worker import pack, unpack
 
 
@@ -36,7 +36,8 @@ class SavedState(msgspec.Struct, frozen=True):
 class StateFile:
     """The state of one engine, replaced as a whole: a crash of the process leaves the old one or the new one.
 
-    It is not synced: what a crash of the machine takes is made good from the trading core's own record.
+    It is synced where asked for; what a crash of the machine takes of all else is made good from the trading core's
+    own record.
     """
 
     def __init__(self, directory: Path, engine: str) -> None:
@@ -44,6 +45,7 @@ class StateFile:
         self.path = directory / f"{engine}.json"
         self.parts = BulkFiles(directory, engine)
         self._written = b""
+        self._synced = False
 
     def load(self) -> SavedState | None:
         """What was saved last; None where nothing was.
@@ -60,13 +62,13 @@ class StateFile:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InternalError(str(error), where=str(self.path), expected="a state that was saved") from None
 
-    def save(self, saved: SavedState) -> bool:
-        """Write it where it differs from what was written last; whether it did."""
+    def save(self, saved: SavedState, *, synced: bool = False) -> bool:
+        """Write it where it differs from what was written last, or is to be synced and was not; whether it did."""
         content = msgspec.json.encode(saved)
-        if content == self._written:
+        if content == self._written and self._synced >= synced:
             return False
-        write_atomically(self.path, content)
-        self._written = content
+        write_atomically(self.path, content, durable=synced)
+        self._written, self._synced = content, synced
         return True
 
     def set_aside(self, why: str) -> Path:
@@ -87,6 +89,7 @@ class BulkFiles:
     def __init__(self, directory: Path, engine: str) -> None:
         self._directory = directory / f"{engine}.parts"
         self._written: dict[str, int] = {}
+        self._unsynced: set[str] = set()
 
     def load(self, take: Callable[[str, Any], object]) -> None:
         """Hand over each part with its name. InternalError where one cannot be read."""
@@ -97,8 +100,8 @@ class BulkFiles:
                 raise InternalError(str(error), where=str(path), expected="a part that was saved") from None
             take(name, part)
 
-    def save(self, parts: Mapping[str, tuple[int, Callable[[], Any]]], most_ns: int) -> bool:
-        """Write what has changed, for so long; whether all is written."""
+    def save(self, parts: Mapping[str, tuple[int, Callable[[], Any]]], most_ns: int, *, synced: bool = False) -> bool:
+        """Write what has changed, for so long; whether all is written, and with `synced` on disk."""
         if not parts and not self._written and not self._directory.exists():
             return True
         until_ns = monotonic_ns() + most_ns
@@ -106,17 +109,27 @@ class BulkFiles:
         for name in [name for name in self._written if name not in parts]:
             self._place(name).unlink(missing_ok=True)
             del self._written[name]
+            self._unsynced.discard(name)
         for name, (version, give) in parts.items():
             if self._written.get(name) != version:
                 write_atomically(self._place(name), pack((name, give())))
                 self._written[name] = version
-                if monotonic_ns() > until_ns:
-                    return False
+                self._unsynced.add(name)
+            elif not synced or name not in self._unsynced:
+                continue
+            if synced:
+                sync(self._place(name))
+                self._unsynced.discard(name)
+            if monotonic_ns() > until_ns:
+                return False
+        if synced:
+            sync(self._directory)
         return True
 
     def known(self, parts: Mapping[str, tuple[int, Callable[[], Any]]]) -> None:
         """These are what the files hold."""
         self._written = {name: version for name, (version, _) in parts.items()}
+        self._unsynced = set(self._written)
 
     def set_aside(self) -> None:
         """Move them out of the way."""
@@ -127,6 +140,7 @@ class BulkFiles:
         with contextlib.suppress(FileNotFoundError):
             self._directory.replace(place)
         self._written = {}
+        self._unsynced = set()
 
     def _place(self, name: str) -> Path:
         return self._directory / f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}.part"

@@ -19,7 +19,7 @@ _RETRIES = 10
 def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Replace a file (0600): a reader sees the old content or the new, also after a crash of this process.
 
-    With `durable` that holds for a crash of the machine too, at the cost of a sync.
+    With `durable` that holds for a crash of the machine too, and the new one is there after it, at the cost of a sync.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -34,6 +34,17 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> No
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    if durable:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def private_directory(path: Path) -> Path:

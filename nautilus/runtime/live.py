@@ -251,6 +251,7 @@ class LiveHost:
             self.counters,
             self.hub.publish if self.hub is not None else None,
             self._save,
+            self._save_to_disk,
         )
         self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
         workers = plan.config("platform", PlatformConfig).workers
@@ -404,7 +405,7 @@ class LiveHost:
             loop.set_group(others, self._on_mesh, Rank.MESH)
         due_ns = messages.due_ns
         gathered_ns = self.subscriber.gathers_until_ns if self.subscriber is not None else NEVER
-        loop.turn(min(due_ns, self._star_due_ns, gathered_ns), messages.settle)
+        loop.turn(min(due_ns, self._star_due_ns, gathered_ns), messages.conclude)
         now_ns = wall_ns()
         # What is due is a long way off where the clock was set back.
         if now_ns >= self._star_due_ns or not 0 <= now_ns - self._tended_ns < TEND_NS:
@@ -550,6 +551,15 @@ class LiveHost:
                 context.recovery.save(most_ns)
             except Exception as error:
                 self.calls.failed(context, context.engine.state, error)
+
+    def _save_to_disk(self, context: LiveContext) -> bool:
+        """Save an engine's state, synced; whether all of it is. What it raises is counted, and raised on."""
+        assert context.recovery is not None
+        try:
+            return context.recovery.save(synced=True)
+        except Exception as error:
+            self.calls.failed(context, context.engine.state, error)
+            raise
 
     def _save_all(self) -> None:
         begun_ns = wall_ns()

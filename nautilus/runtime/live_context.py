@@ -40,6 +40,7 @@ class LiveContext:
         "_calls",
         "_host",
         "at",
+        "durable",
         "engine",
         "errors",
         "handled",
@@ -66,6 +67,7 @@ class LiveContext:
         self.state = EngineState.CREATED
         self.recovery: Recovery | None = None
         counter = host.counters.counter
+        self.durable = frozenset(each.request for each in type(engine).operations if each.durable)
         self.requests = counter(f"engine.{engine.name}.requests")
         self.handled = counter(f"engine.{engine.name}.handled")
         self.errors = counter(f"engine.{engine.name}.errors")

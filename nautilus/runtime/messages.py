@@ -36,6 +36,7 @@ from nautilus.model.topics import EXECUTION_REPORTS, TOPICS, Topic, topic_of
 from nautilus.runtime.calls import Calls
 from nautilus.runtime.clock import NANOSECONDS, PlatformClock, monotonic_ns, wall_ns, whole_ns
 from nautilus.runtime.control import describe_error, error_from
+from nautilus.runtime.durable import Answer, DurableAnswers
 from nautilus.runtime.listeners import Listeners
 from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
@@ -59,8 +60,8 @@ LOOK_NS = 50_000
 _COMMAND, _EVENT, _REQUEST = MessageKind.COMMAND, MessageKind.EVENT, MessageKind.REQUEST
 _REPLY, _ERROR = MessageKind.REPLY, MessageKind.ERROR
 
-Answer = Callable[["Message | Exception"], None]
-"""Takes the reply to a request, or why there is none."""
+AGAIN_NS = 1_000_000
+"""What durable answers wait for, and takes longer, is saved on so soon."""
 Server = Callable[[Message, Answer], object]
 """Answers requests of an engine, now or later."""
 
@@ -86,6 +87,8 @@ class Messages:
         Publishes records on the star; None: this process does not.
     keep
         Saves an engine's state: what it was told urgently is acknowledged only then.
+    save
+        The same to disk, for answers that are durable: see `DurableAnswers`.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Messages:
         counters: Counters,
         records: Callable[[Records], object] | None,
         keep: Callable[[LiveContext], object],
+        save: Callable[[LiveContext], bool],
     ) -> None:
         self._plan = plan
         self._process = process
@@ -119,6 +123,7 @@ class Messages:
         self._ways: dict[tuple[str, type], Way] = {}
         self.listeners = Listeners(mesh, frozenset(topic.name for topic in TOPICS if topic.publisher in contexts))
         self._keep = keep
+        self._durable = DurableAnswers(save, lambda: loop.call_at_wall(wall_ns() + AGAIN_NS, _nothing))
         self._inbox: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._reports: list[AnyReport] = []
         self._order = 0
@@ -338,6 +343,13 @@ class Messages:
             self._send_reports()
         self.between()
 
+    def conclude(self) -> None:
+        """After all that came together: settle, and save what durable answers wait for."""
+        self.settle()
+        if self._durable:
+            self._durable.settle()
+            self.settle()
+
     def between(self) -> None:
         """Between two handlers: what is urgent, here and on the mesh."""
         if self._tracing.now:
@@ -455,6 +467,8 @@ class Messages:
 
     def serve_by_engine(self, context: LiveContext, message: Message, answer: Answer) -> None:
         """Have the engine's own handler answer, now or by a job."""
+        if type(message) in context.durable:
+            answer = partial(self._durable.hold, context, answer)
         try:
             reply: Message | Work | Exception = self._calls.serve(context, message)
         except Exception as error:
@@ -674,11 +688,15 @@ class Messages:
     @property
     def waiting(self) -> int:
         """Requests of engines that have no answer yet, and what runs for those that were asked here."""
-        return len(self._over_mesh) + len(self._in_process) + self.working
+        return len(self._over_mesh) + len(self._in_process) + self.working + len(self._durable)
 
     def _find_way(self, peer: str, message: Message) -> Way:
         way = self._ways[peer, type(message)] = self._routing.way(peer, type(message))
         return way
+
+
+def _nothing() -> None:
+    """Wakes the loop, which concludes."""
 
 
 def _no_jobs(
@@ -687,4 +705,4 @@ def _no_jobs(
     raise InternalError("no place where jobs run")
 
 
-__all__ = ["ANSWER_NS", "CORE", "Answer", "Messages", "Server", "UnansweredError"]
+__all__ = ["ANSWER_NS", "CORE", "Messages", "Server", "UnansweredError"]

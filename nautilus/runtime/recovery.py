@@ -139,11 +139,17 @@ class Recovery:
         self._note(report)
         return True
 
-    def save(self, most_ns: int = BULK_NS) -> None:
-        """Save the engine's state where it has changed; of its large parts as many as there is time for."""
-        if self._context.state in _SAVED:
-            self._file.parts.save(self._context.engine.bulk(), most_ns)
-            self._file.save(SavedState(self.report_sequence, self._reports, self._context.engine.state()))
+    def save(self, most_ns: int = BULK_NS, *, synced: bool = False) -> bool:
+        """Save the engine's state where it has changed; of its large parts as many as there is time for.
+
+        Returns whether all of it is written, with `synced` on disk.
+        """
+        if self._context.state not in _SAVED:
+            return False
+        whole = self._file.parts.save(self._context.engine.bulk(), most_ns, synced=synced)
+        saved = SavedState(self.report_sequence, self._reports, self._context.engine.state())
+        self._file.save(saved, synced=synced)
+        return whole
 
     def _discard(self, why: str, mark: str) -> None:
         place = self._file.set_aside(mark)

@@ -11,7 +11,7 @@ import pytest
 from nautilus.runtime.clock import pause
 from perf.platform import platform, ports
 from tests.kit.http_engines import answer_of
-from tests.kit.platform import PATIENT
+from tests.kit.platform import PATIENT, Platform
 
 ACCOUNT = 16
 
@@ -53,9 +53,14 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def ask():
-    with platform("--simulated", settings=PATIENT) as instance:
-        yield Asked(instance)
+def instance():
+    with platform("--simulated", settings=PATIENT) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def ask(instance):
+    return Asked(instance)
 
 
 def buy(ask, symbol):
@@ -125,3 +130,15 @@ def test_a_statement_and_weights_are_answered(ask):
     assert (status, found["code"]) == (422, "analysis.infeasible")
     status, found = ask("portfolio", "GET", "/portfolio/999")
     assert (status, found["code"]) == (404, "model.unknown_portfolio")
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_what_was_answered_is_there_after_a_kill_that_follows_at_once(instance, ask, rounds):
+    running, account = Platform(instance), 900 + rounds
+    for number in range(1, rounds + 1):
+        entry = {"entry_id": f"{rounds}.{number}", "currency": "USD", "amount": str(number)}
+        status, booked = ask("portfolio", "POST", f"/portfolio/{account}/cash", entry)
+        running.kill("portfolio")
+        assert (status, booked["balance"]) == (200, str(number * (number + 1) // 2))
+        status, again = ask("portfolio", "POST", f"/portfolio/{account}/cash", entry)
+        assert (status, again["repeated"], again["balance"]) == (200, True, booked["balance"])

@@ -28,7 +28,7 @@ from nautilus.model.collateral import (
 )
 
 _ASK: dict[str, Any] = {"scope": "read", "idempotent": True}
-_PUT: dict[str, Any] = {"scope": "admin", "idempotent": True}
+_PUT: dict[str, Any] = {"scope": "admin", "idempotent": True, "durable": True}
 MARGIN_MS = 100.0
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -35,12 +35,13 @@ from nautilus.model.factor import (
 )
 
 _READ: Final[dict[str, Any]] = {"fallback": "last"}
+_PUT: Final[dict[str, Any]] = {"idempotent": True, "durable": True}
 
 OPERATIONS: Final = (
     Operation("GET", "/factor/universe", GetUniverse, UniverseState, "Stocks, days, and how far the model is"),
-    Operation("DELETE", "/factor/universe", DropUniverse, UniverseState, "Forget stocks, days and model"),
-    Operation("PUT", "/factor/universe/sectors", PutSectors, UniverseState, "Give sectors", idempotent=True),
-    Operation("PUT", "/factor/universe/{field}", PutUniverse, UniverseState, "Give values of a field", idempotent=True),
+    Operation("DELETE", "/factor/universe", DropUniverse, UniverseState, "Forget stocks, days and model", durable=True),
+    Operation("PUT", "/factor/universe/sectors", PutSectors, UniverseState, "Give sectors", **_PUT),
+    Operation("PUT", "/factor/universe/{field}", PutUniverse, UniverseState, "Give values of a field", **_PUT),
     Operation("POST", "/factor/universe/collect", CollectUniverse, UniverseState, "Take prices over from histories"),
     *history_operations("factor"),
     Operation("POST", "/factor/estimate", EstimateFactors, FactorsEstimated, "Estimate the model on all days"),
@@ -81,6 +82,6 @@ OPERATIONS: Final = (
         PutFactorPortfolio,
         FactorPortfolioState,
         "Say what a portfolio is made of",
-        idempotent=True,
+        **_PUT,
     ),
 )

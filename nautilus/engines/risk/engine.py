@@ -89,6 +89,7 @@ _LIMITS_METHOD = (
 _ORDERS, _HISTORIES = "orders", "histories"
 _TOGETHER_NS = 100_000_000
 """Histories that come within this time are taken together."""
+_KEEP: dict[str, Any] = {"scope": "admin", "idempotent": True, "durable": True}
 _ANSWER: dict[str, Any] = {"scope": "read", "priority": "normal", "fallback": "error", "idempotent": True}
 
 
@@ -144,15 +145,9 @@ class RiskEngine(Engine):
             priority="high",
             fallback="last",
         ),
-        Operation(
-            "PUT", "/risk/limits", SetLimit, LimitStates, "Set a limit of the tree", scope="admin", idempotent=True
-        ),
-        Operation(
-            "DELETE", "/risk/limits", DropLimit, LimitStates, "Take a limit away", scope="admin", idempotent=True
-        ),
-        Operation(
-            "PUT", "/risk/rates", SetRiskRates, LimitStates, "Rates of currencies", scope="admin", idempotent=True
-        ),
+        Operation("PUT", "/risk/limits", SetLimit, LimitStates, "Set a limit of the tree", **_KEEP),
+        Operation("DELETE", "/risk/limits", DropLimit, LimitStates, "Take a limit away", **_KEEP),
+        Operation("PUT", "/risk/rates", SetRiskRates, LimitStates, "Rates of currencies", **_KEEP),
         *history_operations("risk"),
     )
     streams = (
