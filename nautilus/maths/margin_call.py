@@ -23,11 +23,11 @@ from nautilus.maths.normal import cdf, erfcx
 Array = npt.NDArray[np.float64]
 SQRT_2: Final = math.sqrt(2.0)
 NEAR: Final = 30
-MOST_LOTS: Final = 1e15
 """Positions before and behind the last one needed among which whole lots are weighed.
 
 With fewer the cut is the best.
 """
+MOST_LOTS: Final = 1e15
 
 
 class FirstPassage(NamedTuple):

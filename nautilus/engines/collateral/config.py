@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 
 from nautilus.maths.margin import REG_T, REGIMES
+from nautilus.maths.portfolio_margin import ScanRules
+from nautilus.maths.reg_t import StockRules
+from nautilus.maths.strategies import OptionRules
 from nautilus.model.errors import ConfigError
+
+TABLES: Final = {"stock_rules": StockRules, "option_rules": OptionRules, "scan_rules": ScanRules}
+"""Settings that change tables of rules, and what these hold."""
 
 
 class CollateralConfig(msgspec.Struct, frozen=True):
@@ -35,6 +42,9 @@ class CollateralConfig(msgspec.Struct, frozen=True):
         Full move of the volatility in a SPAN-like scan, where an instrument's terms have none.
     span_initial
         Initial margin of a SPAN-like scan as a multiple of the maintenance.
+    stock_rules, option_rules, scan_rules
+        Numbers in place of those of the tables (`maths.reg_t.StockRules`, `maths.strategies.OptionRules`,
+        `maths.portfolio_margin.ScanRules`), by their names there, whatever the day.
     spot_rate
         Maintenance of spot assets (what is no stock, option or derivative): 1 is paid in full.
     rates
@@ -62,6 +72,9 @@ class CollateralConfig(msgspec.Struct, frozen=True):
     factor_volatility: float = 0.20
     vol_range: float = 0.05
     span_initial: float = 1.10
+    stock_rules: dict[str, float] = {}
+    option_rules: dict[str, float] = {}
+    scan_rules: dict[str, float] = {}
     spot_rate: float = 1.0
     rates: dict[str, float] = {}
     currency: str = "USD"
@@ -87,6 +100,15 @@ class CollateralConfig(msgspec.Struct, frozen=True):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"{name} {value}", where="collateral", expected="a number of 0 or more")
+        for setting, rules in TABLES.items():
+            known = [name for name, value in rules._field_defaults.items() if isinstance(value, float)]
+            for name, value in getattr(self, setting).items():
+                if name not in known:
+                    raise ConfigError(f"{name!r}", where=f"collateral.{setting}", expected=" or ".join(known))
+                if not (math.isfinite(value) and value >= 0):
+                    raise ConfigError(
+                        f"{name} {value}", where=f"collateral.{setting}", expected="a number of 0 or more"
+                    )
         for currency, rate in self.rates.items():
             if not (math.isfinite(rate) and rate > 0):
                 raise ConfigError(f"rate {rate} of {currency}", where="collateral", expected="a number above 0")

@@ -57,7 +57,7 @@ def ask_forecast(
     )
     names = [(account.ids[slot], each.symbol) for slot, each in zip(good, facts, strict=True)]
     left_out = excluded(account)
-    told = basis(account, regime, good, now_ns, day)
+    told = basis(account, registry, regime, good, now_ns, day)
     method = f"{told.method}; one factor with betas, first passage of a Brownian motion with drift"
 
     def finish(fields: tuple[Any, ...]) -> ForecastReport:

@@ -12,7 +12,7 @@ from nautilus.engines.collateral.config import CollateralConfig
 from nautilus.maths import crypto_margin, haircuts, portfolio_margin, reg_t, strategies
 from nautilus.maths.errors import Undefined
 from nautilus.maths.futures_margin import RateHistory
-from nautilus.maths.margin import Rules
+from nautilus.maths.margin import PORTFOLIO, Rules
 from nautilus.maths.margin_book import EQUITY, KINDS, PERPETUAL, POSITION
 from nautilus.model.collateral import (
     ContractTerms,
@@ -53,6 +53,8 @@ class Facts(NamedTuple):
     spread_bps: float
     expiry_ns: int
     group: str
+    rates: str
+    """Which uploaded table it takes, and from when; "": none."""
 
 
 class Registry:
@@ -117,14 +119,28 @@ class Registry:
 
     def rules(self, day: int) -> Rules:
         """The rules of a day; a clock that stands before a table begins (a simulation's) has its first row."""
-        stock, option, scanned = reg_t.STOCK_RULES, strategies.OPTION_RULES, portfolio_margin.SCAN_RULES
+        config = self.config
         return Rules(
-            stock=_held(stock, day),
-            option=_held(option, day),
-            scan=_held(scanned, day),
+            stock=_held(reg_t.STOCK_RULES, day)[1]._replace(**config.stock_rules),
+            option=_held(strategies.OPTION_RULES, day)[1]._replace(**config.option_rules),
+            scan=_held(portfolio_margin.SCAN_RULES, day)[1]._replace(**config.scan_rules),
             brackets=tuple(self._tables[name] for name in self._numbers),
             span_initial=self.config.span_initial,
         )
+
+    def sets(self, regime: str, day: int) -> list[str]:
+        """Names of the tables that a regime takes: from which day their row holds, and what settings change in it."""
+        config, changed = self.config, []
+        tables: list[tuple[str, Any, dict[str, float]]] = [
+            ("stocks", reg_t.STOCK_RULES, config.stock_rules),
+            ("options", strategies.OPTION_RULES, config.option_rules),
+        ]
+        if regime == PORTFOLIO:
+            tables = [("scan", portfolio_margin.SCAN_RULES, config.scan_rules)]
+        for name, table, settings in tables:
+            own = "".join(f" {key}={value:g}" for key, value in sorted(settings.items()))
+            changed.append(f"{name} {_held(table, day)[0]}{own}")
+        return changed
 
     def fx(self, currency: str) -> float:
         """Reporting currency for one unit; Undefined (`mismatch`) where there is no rate."""
@@ -188,11 +204,14 @@ class Registry:
         else:
             row["kind"] = KINDS.index(kind) if kind in KINDS else EQUITY
             row["month"] = terms.expiry_ns
+        rates = ""
         if kind == "future" or row["of_future"]:
-            code = self._futures(row, instrument if kind == "future" else underlying, terms, on, fx, day) or code
+            found, rates = self._futures(row, instrument if kind == "future" else underlying, terms, on, fx, day)
+            code = found or code
         if kind == "perpetual":
             name = terms.product or instrument.symbol
-            row["table"] = self._numbers.get(name, self._numbers[DEFAULT])
+            name = name if name in self._numbers else DEFAULT
+            row["table"], rates = self._numbers[name], f"brackets {name}"
             assert row["kind"] == PERPETUAL
         return Facts(
             row=row,
@@ -205,12 +224,13 @@ class Registry:
             spread_bps=terms.spread_bps,
             expiry_ns=terms.expiry_ns if kind in ("option", "future") else 0,
             group=group,
+            rates=rates,
         )
 
     def _futures(
         self, row: np.void, future: Instrument, terms: ContractTerms, on: ContractTerms | None, fx: float, day: int
-    ) -> str:
-        """Fill the exchange's rates of the day; the code where there are none."""
+    ) -> tuple[str, str]:
+        """Fill the exchange's rates of the day; the code where there are none, and their name."""
         product = terms.product or (on.product if on else "") or future.symbol
         if (terms.kind == "future" and terms.product) or (on is not None and on.product):
             row["underlying"] = -1 - self.group_number(f"{product} futures")
@@ -220,14 +240,14 @@ class Registry:
         history = self._histories.get(product)
         if history is None:
             row["price_range"] = terms.price_range
-            return "" if terms.kind == "option" and terms.price_range else "empty"
+            return ("" if terms.kind == "option" and terms.price_range else "empty"), ""
         try:
             rates = history.on(day)
         except Undefined as error:
-            return error.code
+            return error.code, ""
         row["initial_each"], row["maintenance_each"] = rates.initial * fx, rates.maintenance * fx
         row["price_range"] = terms.price_range or rates.maintenance / float(future.contract_multiplier)
-        return ""
+        return "", f"{product} {rates.day} ({self.rates[product].source})"
 
     # State.
 
@@ -259,12 +279,9 @@ class Registry:
         self.currency = state["currency"]
 
 
-def _held(table: tuple[tuple[int, Any], ...], day: int) -> Any:
-    found = table[0][1]
-    for first, rule in table:
-        if first <= day:
-            found = rule
-    return found
+def _held(table: tuple[tuple[int, Any], ...], day: int) -> tuple[int, Any]:
+    """The row that holds: its first day, and the rule."""
+    return max((row for row in table if row[0] <= day), default=table[0], key=lambda row: row[0])
 
 
 __all__ = ["DEFAULT", "Facts", "Registry"]

@@ -22,6 +22,9 @@ METHODS: Final = {
     "span": "SPAN-like scan of 16 scenarios (not CME's); stocks by Regulation T and FINRA 4210",
 }
 
+MOST_NAMED: Final = 16
+"""Uploaded tables that a basis names."""
+
 
 class Totals(NamedTuple):
     """Margin of a book with the add-on and the credit of offsets."""
@@ -49,7 +52,16 @@ def exposures(rows: Rows, found: margin.Requirement) -> np.ndarray:
     return np.bincount(found.groups.of_underlying, sums, len(found.groups.keys))
 
 
-def basis(account: Account, regime: str, good: list[int], now_ns: int, day: int, *, synthetic: bool = False) -> Basis:
+def basis(
+    account: Account,
+    registry: Registry,
+    regime: str,
+    good: list[int],
+    now_ns: int,
+    day: int,
+    *,
+    synthetic: bool = False,
+) -> Basis:
     """What margin of an account's positions at `good` rests on; `synthetic`: it is known to be already."""
     return Basis(
         METHODS[regime],
@@ -59,8 +71,15 @@ def basis(account: Account, regime: str, good: list[int], now_ns: int, day: int,
         source="star, portfolio engine and uploads",
         missing=len(account.codes),
         synthetic=synthetic or account.rests_on_synthetic(good),
-        version=f"rules of {day}",
+        version=_rule_sets(account, registry, regime, good, day),
     )
+
+
+def _rule_sets(account: Account, registry: Registry, regime: str, good: list[int], day: int) -> str:
+    """What is in force: tables of rules with their days, and of uploaded ones those that are used."""
+    named = sorted({account.facts[slot].rates for slot in good} - {""})
+    more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    return ", ".join([*registry.sets(regime, day), *named[:MOST_NAMED], *more])
 
 
 def excluded(account: Account) -> dict[str, str]:
@@ -120,7 +139,7 @@ def margin_report(
         complete=not account.codes,
         excluded=excluded(account),
         undefined=undefined,
-        basis=basis(account, regime, good, now_ns, day),
+        basis=basis(account, registry, regime, good, now_ns, day),
     )
 
 
@@ -198,7 +217,7 @@ def what_if(
         undefined={}
         if equity is not None
         else dict.fromkeys(("equity_before", "equity_after", "excess_after"), "empty"),
-        basis=basis(supposed, regime, kept, now_ns, day, synthetic=account.rests_on_synthetic(good)),
+        basis=basis(supposed, registry, regime, kept, now_ns, day, synthetic=account.rests_on_synthetic(good)),
     )
 
 

@@ -357,6 +357,30 @@ def test_futures_take_the_exchanges_rates_of_the_day_and_spreads_a_charge():
     assert scanned.maintenance == pytest.approx(2 * 12_000 + 300)  # the scan range is the maintenance of one contract
 
 
+def test_answers_name_the_rules_they_took_and_settings_replace_their_numbers():
+    desk = Desk()
+    desk.ask(PutContracts((ContractTerms(5, "future", product="ES"),)))
+    desk.ask(PutFuturesRates("ES", (20200101, 20210101), (11.0, 13.0), (10.0, 12.0), "exchange"))
+    for number, price in ((1, 100.0), (5, 5_000.0), (7, 50_000.0)):
+        desk.quote(number, price)
+        desk.hold(number, 1)
+    assert desk.margin().basis.version == "stocks 19740103, options 20101202, ES 20210101 (exchange), brackets default"
+    assert desk.margin("portfolio").basis.version == "scan 20080801, ES 20210101 (exchange), brackets default"
+    assert desk.margin().parts["stock"] == 25.0
+    assert desk.margin("portfolio").parts["scan"] == pytest.approx(15.0)
+    ours = Desk(stock_rules={"maintenance_long": 0.4}, scan_rules={"stock_down": 0.2}, option_rules={"rate": 0.3})
+    for number, price in ((1, 100.0), (3, 2.0)):
+        ours.quote(number, price)
+    ours.hold(1, 1)
+    assert ours.margin().parts["stock"] == 40.0
+    assert ours.margin().basis.version == "stocks 19740103 maintenance_long=0.4, options 20101202 rate=0.3"
+    assert ours.margin("portfolio").parts["scan"] == pytest.approx(20.0)
+    ours.ask(OPTIONS)
+    ours.hold(1, 0)
+    ours.hold(3, -1)
+    assert ours.margin().maintenance == 30.0 * 100 - 10.0 * 100  # the premium is in the equity
+
+
 def test_a_future_without_rates_is_left_out():
     desk = Desk()
     desk.quote(5, 5_000.0)
@@ -572,6 +596,9 @@ def test_unknown_portfolios_regimes_and_instruments_are_refused():
         {"volatility": 0.0},
         {"rates": {"EUR": -1.0}},
         {"call_clear": -1.0},
+        {"stock_rules": {"rate": 0.2}},
+        {"option_rules": {"rate": -0.2}},
+        {"scan_rules": {"points": 1.0}},
         {"concentration_share": 0.0},
     ],
 )
