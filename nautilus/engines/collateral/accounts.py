@@ -103,7 +103,7 @@ class Account:
         self.call = False
         self.warning = False
         self.day = 0
-        self.published: tuple[float, float, int] | None = None
+        self.published: tuple[float, float, int, bool] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -242,6 +242,28 @@ class Account:
                 good.append(slot)
         return good
 
+    def margined(
+        self, regime: str, rules: margin.Rules, now_ns: int, priced: Marks
+    ) -> tuple[list[int], Rows, margin.Requirement]:
+        """Places that can be margined, their rows, and what all of them require, worked out anew.
+
+        Groups of which the margin is not defined are left out; their codes are noted.
+        """
+        good = self.usable(range(len(self)), now_ns, priced)
+        rows = self.book(good, now_ns)
+        try:
+            return good, rows, margin.requirement(rows, regime, rules)
+        except Undefined:
+            for group in np.unique(rows["group"]).tolist():
+                slots = [slot for slot in good if self.rows["group"][slot] == group]
+                try:
+                    margin.requirement(self.book(slots, now_ns), regime, rules)
+                except Undefined as error:
+                    self.codes.update(dict.fromkeys(slots, error.code))
+        good = [slot for slot in good if slot not in self.codes]
+        rows = self.book(good, now_ns)
+        return good, rows, margin.requirement(rows, regime, rules)
+
     def book(self, slots: list[int], now_ns: int) -> Rows:
         """A copy of rows with their time to expiry now, and their deltas in contracts."""
         rows: Rows = self.rows[slots]
@@ -318,18 +340,10 @@ class Account:
 
     def credit(self, registry: Registry) -> float:
         """What offsets between groups free."""
-        if not registry.offsets:
-            return 0.0
-        names = sorted({name for row in registry.offsets for name in (row.group, row.other)})
-        numbers = [registry.group_number(name) for name in names]
-        place = {name: index for index, name in enumerate(names)}
-        table = [
-            offsets.Offset(place[row.group], place[row.other], row.ratio, row.other_ratio, row.rate)
-            for row in registry.offsets
-        ]
+        table = registry.offset_table()
+        numbers = sorted({number for row in table for number in (row.product, row.other)})
         needed = [self.maintenance[number] for number in numbers]
-        net = [self.signed.get(number, 0.0) for number in numbers]
-        return float(offsets.credits(needed, net, table).sum())
+        return offset_credit(numbers, needed, [self.signed.get(number, 0.0) for number in numbers], table)
 
     def summary(self, registry: Registry) -> Summary:
         """The account's numbers as of the last `update`."""
@@ -346,6 +360,19 @@ class Account:
         )
 
 
+def offset_credit(
+    groups: Iterable[int], needed: npt.ArrayLike, net: npt.ArrayLike, table: Iterable[offsets.Offset]
+) -> float:
+    """What offsets free: of margin groups by their numbers, with what each requires and its net exposure."""
+    place = {group: index for index, group in enumerate(groups)}
+    rows = [
+        row._replace(product=place[row.product], other=place[row.other])
+        for row in table
+        if row.product in place and row.other in place
+    ]
+    return float(offsets.credits(needed, net, rows).sum()) if rows else 0.0
+
+
 def collateral_value(items: Iterable[tuple[str, str, float]], registry: Registry) -> float:
     """What pledged items (class, currency, amount) count for; a class without a haircut counts for nothing."""
     rows = list(items)
@@ -359,4 +386,4 @@ def collateral_value(items: Iterable[tuple[str, str, float]], registry: Registry
     return float(haircuts.counted([row[2] for row in rows], by_class, by_currency).sum())
 
 
-__all__ = ["YEAR_NS", "Account", "Summary", "collateral_value", "deltas"]
+__all__ = ["YEAR_NS", "Account", "Summary", "collateral_value", "deltas", "offset_credit"]

@@ -2,7 +2,8 @@
 
 Positions come from the portfolio engine, all of them at the start and then as they change, marks from the star; what a
 fill or a price changes is worked out anew for its margin group alone, within the event. A status goes to risk when a
-call or a warning begins or ends, when the numbers moved, and at least once in `publish_seconds` while anything moves.
+call or a warning begins or ends, when a position is missing from the numbers or no longer is, when they moved, and at
+least once in `publish_seconds` while anything moves.
 """
 
 from __future__ import annotations
@@ -289,14 +290,18 @@ class CollateralEngine(Engine):
         fresh = instrument_id not in account.slot_of
         slot = account.slot(instrument_id, self._registry, day)
         if fresh:
-            own = account.facts[slot].underlying_id
-            self._holders.setdefault(instrument_id, []).append((account, slot, False))
-            if own:
-                self._holders.setdefault(own, []).append((account, slot, True))
-                self._stale.add(instrument_id)
-            account.mark(slot, self._marks)
+            self._follow(account, slot)
         account.set_lots(slot, lots)
         account.note_marks(slot, self._marks)
+
+    def _follow(self, account: Account, slot: int) -> None:
+        """Let the quotes of an instrument, and of its underlying, reach a position."""
+        instrument_id, own = account.ids[slot], account.facts[slot].underlying_id
+        self._holders.setdefault(instrument_id, []).append((account, slot, False))
+        if own:
+            self._holders.setdefault(own, []).append((account, slot, True))
+            self._stale.add(instrument_id)
+        account.mark(slot, self._marks)
 
     def _refresh(self, ctx: Context) -> None:
         """Terms, rates or haircuts changed: every account anew."""
@@ -306,13 +311,8 @@ class CollateralEngine(Engine):
             gained = account.value.total - account.reference
             account.refresh(self._registry, day)
             account.collateral = self._worth(account.portfolio_id)
-            for slot, instrument_id in enumerate(account.ids):
-                self._holders.setdefault(instrument_id, []).append((account, slot, False))
-                own = account.facts[slot].underlying_id
-                if own:
-                    self._holders.setdefault(own, []).append((account, slot, True))
-                    self._stale.add(instrument_id)
-                account.mark(slot, self._marks)
+            for slot in range(len(account)):
+                self._follow(account, slot)
                 account.revalue(slot)
             account.reference = account.value.total - gained
             self._settle(account, ctx)
@@ -340,8 +340,8 @@ class CollateralEngine(Engine):
             return
         flags = (account.call, account.warning)
         judge(account, summary, self._config)
-        last = account.published
-        changed = (account.call, account.warning) != flags
+        last, complete = account.published, not account.codes
+        changed = (account.call, account.warning) != flags or (last is not None and last[3] != complete)
         if last is not None and not changed:
             part = self._config.publish_change
             moved = (
@@ -351,7 +351,7 @@ class CollateralEngine(Engine):
             )
             if not moved:
                 return
-        account.published = (summary.equity, summary.maintenance, ctx.now_ns)
+        account.published = (summary.equity, summary.maintenance, ctx.now_ns, complete)
         ctx.publish(margin_status(account, summary, self._registry, ctx.now_ns))
 
     # Answers.

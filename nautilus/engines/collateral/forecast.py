@@ -11,6 +11,7 @@ from nautilus.engines.collateral.accounts import Rows
 from nautilus.engines.collateral.reports import exposures, shocked, totals
 from nautilus.maths import crypto_margin, margin, margin_call, portfolio_margin, reg_t, strategies
 from nautilus.maths.errors import Undefined
+from nautilus.maths.offsets import Offset
 
 DAYS: Final = 365.0
 ONE_IN_TWENTY: Final = 1.6448536269514722
@@ -30,7 +31,7 @@ class Question(NamedTuple):
     regime: str
     rules: margin.Rules
     equity: float
-    credit: float
+    offsets: list[Offset]
     share: float
     rate: float
     horizon_days: float
@@ -65,9 +66,7 @@ def _needed(question: Question, rows: Rows) -> float:
         return 0.0
     found = margin.requirement(rows, question.regime, question.rules)
     net = exposures(rows, found)
-    return totals(
-        found, net, question.share, question.rate, min(question.credit, float(found.maintenance.sum()))
-    ).maintenance
+    return totals(found, net, question.share, question.rate, question.offsets).maintenance
 
 
 def _excess(question: Question, move: float) -> float:
@@ -80,7 +79,7 @@ def plain(question: Question) -> tuple[Any, ...]:
     rules = question.rules
     tables = tuple(tuple(table) for table in rules.brackets)
     flat = (tuple(rules.stock), tuple(rules.option), tuple(rules.scan), tables, rules.span_initial)
-    return tuple(question._replace(rules=flat))  # type: ignore[arg-type]
+    return tuple(question._replace(rules=flat, offsets=[tuple(row) for row in question.offsets]))  # type: ignore
 
 
 def _unflattened(fields: tuple[Any, ...]) -> Question:
@@ -93,7 +92,7 @@ def _unflattened(fields: tuple[Any, ...]) -> Question:
         tuple(crypto_margin.Brackets(*table) for table in tables),
         span_initial,
     )
-    return question._replace(rules=rules)
+    return question._replace(rules=rules, offsets=[Offset(*row) for row in question.offsets])
 
 
 def forecast_job(*fields: Any) -> tuple[Any, ...]:
@@ -112,10 +111,20 @@ def forecast(question: Question) -> Forecast:
     """
     now = question.equity - _needed(question, question.rows)
     undefined: dict[str, str] = {}
-    down, up = margin_call.move_to_call(lambda move: _excess(question, move))
+    ends: dict[str, str] = {}
+
+    def excess(move: float) -> float:
+        try:
+            return _excess(question, move)
+        except Undefined as error:
+            # So far from here there is no margin, as beyond the brackets of a perpetual: nothing is said of it.
+            ends["move_down" if move < 0 else "move_up"] = error.code
+            return math.inf
+
+    down, up = margin_call.move_to_call(excess)
     for name, move in (("move_down", down), ("move_up", up)):
         if move is None:
-            undefined[name] = "infeasible"
+            undefined[name] = ends.get(name, "infeasible")
     small = 1e-4
     above, below = _excess(question, small), _excess(question, -small)
     # Margin may move as the equity does, as that of a position that is paid in full: what is left then is rounding.

@@ -36,19 +36,20 @@ def ask_forecast(
     equity = account.equity()
     if equity is None:
         raise Undefined("empty", f"no value of portfolio {account.portfolio_id} yet", "one from the portfolio engine")
-    good = account.usable(range(len(account)), now_ns, priced)
+    rules = registry.rules(day)
+    good, rows, _ = account.margined(regime, rules, now_ns, priced)
     facts = [account.facts[slot] for slot in good]
     config = registry.config
     question = Question(
-        rows=account.book(good, now_ns),
+        rows=rows,
         betas=np.array([each.beta for each in facts]),
         lots=np.array([account.lots[slot] for slot in good], np.float64),
         lot_sizes=np.array([each.lot for each in facts]),
         spread_bps=np.array([each.spread_bps for each in facts]),
         regime=regime,
-        rules=registry.rules(day),
+        rules=rules,
         equity=equity,
-        credit=account.credit(registry),
+        offsets=registry.offset_table(),
         share=config.concentration_share,
         rate=config.concentration_rate,
         horizon_days=message.horizon_days,

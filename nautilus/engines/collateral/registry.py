@@ -14,6 +14,7 @@ from nautilus.maths.errors import Undefined
 from nautilus.maths.futures_margin import RateHistory
 from nautilus.maths.margin import PORTFOLIO, Rules
 from nautilus.maths.margin_book import EQUITY, KINDS, PERPETUAL, POSITION
+from nautilus.maths.offsets import Offset
 from nautilus.model.collateral import (
     ContractTerms,
     OffsetTerms,
@@ -150,6 +151,13 @@ class Registry:
         if rate is None:
             raise Undefined("mismatch", f"no rate from {currency} to {self.currency}", "collateral.rates")
         return rate
+
+    def offset_table(self) -> list[Offset]:
+        """Offsets between margin groups by their numbers."""
+        return [
+            Offset(self.group_number(row.group), self.group_number(row.other), row.ratio, row.other_ratio, row.rate)
+            for row in self.offsets
+        ]
 
     def group_number(self, name: str) -> int:
         """A number for a margin group's name."""

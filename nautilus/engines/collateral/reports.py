@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from nautilus.engines.collateral.accounts import Account, Rows
+from nautilus.engines.collateral.accounts import Account, Rows, offset_credit
 from nautilus.engines.collateral.marks import Marks
 from nautilus.engines.collateral.registry import Registry
 from nautilus.maths import margin, options
 from nautilus.maths.concentration import add_on
 from nautilus.maths.margin_book import CALL, PUT
+from nautilus.maths.offsets import Offset
 from nautilus.maths.strategies import KINDS
 from nautilus.model.basis import Basis
 from nautilus.model.collateral import GroupMargin, MarginReport, StrategyLine, WhatIf, WhatIfReport
@@ -35,8 +37,11 @@ class Totals(NamedTuple):
     credit: float
 
 
-def totals(found: margin.Requirement, exposures: np.ndarray, share: float, rate: float, credit: float) -> Totals:
-    """Sum up a requirement; `exposures` of its groups."""
+def totals(
+    found: margin.Requirement, exposures: np.ndarray, share: float, rate: float, table: Iterable[Offset]
+) -> Totals:
+    """Sum up a requirement; `exposures` of its groups, `table` of offsets between them."""
+    credit = offset_credit(found.groups.keys.tolist(), found.maintenance, exposures, table)
     extra = float(add_on(exposures, share, rate).sum()) if rate and len(exposures) else 0.0
     return Totals(
         float(found.initial.sum()) + extra - credit, float(found.maintenance.sum()) + extra - credit, extra, credit
@@ -92,12 +97,9 @@ def margin_report(
 ) -> MarginReport:
     """Answer a `GetMargin`: the whole portfolio worked out anew."""
     config = registry.config
-    good = account.usable(range(len(account)), now_ns, priced)
-    rows = account.book(good, now_ns)
-    found = margin.requirement(rows, regime, registry.rules(day))
+    good, rows, found = account.margined(regime, registry.rules(day), now_ns, priced)
     net = exposures(rows, found)
-    credit = account.credit(registry)
-    total = totals(found, net, config.concentration_share, config.concentration_rate, credit)
+    total = totals(found, net, config.concentration_share, config.concentration_rate, registry.offset_table())
     equity = account.equity()
     undefined: dict[str, str] = {}
     excess = usage = cushion = None
@@ -112,8 +114,8 @@ def margin_report(
     parts = {name: float(values.sum()) for name, values in found.parts.items()}
     if total.concentration:
         parts["concentration"] = total.concentration
-    if credit:
-        parts["offset"] = -credit
+    if total.credit:
+        parts["offset"] = -total.credit
     groups = tuple(
         GroupMargin(registry.group_names[key], initial, maintenance, exposure)
         for key, initial, maintenance, exposure in zip(
@@ -178,11 +180,9 @@ def what_if(
 ) -> WhatIfReport:
     """Answer a `WhatIf`."""
     config, rules = registry.config, registry.rules(day)
-    good = account.usable(range(len(account)), now_ns, priced)
-    rows = account.book(good, now_ns)
-    before = margin.requirement(rows, regime, rules)
-    credit = account.credit(registry)
-    first = totals(before, exposures(rows, before), config.concentration_share, config.concentration_rate, credit)
+    share, rate, table = config.concentration_share, config.concentration_rate, registry.offset_table()
+    good, rows, before = account.margined(regime, rules, now_ns, priced)
+    first = totals(before, exposures(rows, before), share, rate, table)
     left_out = excluded(account)
     supposed = account.copy()
     for trade in message.trades:
@@ -191,14 +191,13 @@ def what_if(
             supposed.mark(slot, priced)
         supposed.set_lots(slot, supposed.lots[slot] + trade.lots)
         supposed.note_marks(slot, priced)
-    kept = supposed.usable(range(len(supposed)), now_ns, priced)
-    after = supposed.book(kept, now_ns)
+    kept, after, found = supposed.margined(regime, rules, now_ns, priced)
     change = 0.0
     if message.shock:
         after, change = shocked(after, np.array([supposed.facts[slot].beta for slot in kept]), message.shock)
         after["delta"] = supposed.book(kept, now_ns)["delta"]
-    found = margin.requirement(after, regime, rules)
-    second = totals(found, exposures(after, found), config.concentration_share, config.concentration_rate, credit)
+        found = margin.requirement(after, regime, rules)
+    second = totals(found, exposures(after, found), share, rate, table)
     equity = account.equity()
     later = None if equity is None else equity + change
     enough = later is not None and later >= second.initial

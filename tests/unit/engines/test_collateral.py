@@ -431,6 +431,41 @@ def test_offsets_between_groups_free_margin():
     assert desk.last().maintenance == round(found.maintenance * 10**8)
 
 
+def test_offsets_count_as_the_regime_that_is_asked_for_and_the_trades_that_are_supposed_have_it():
+    desk = Desk()
+    for number, price in ((1, 100.0), (2, 50.0)):
+        desk.quote(number, price)
+    desk.worth(100_000.0)
+    desk.hold(1, 100)
+    desk.hold(2, -200)
+    desk.ask(PutOffsets((OffsetTerms("AAA", "BBB", 1.0, 1.0, 0.5),)))
+    assert desk.margin().parts["offset"] == -0.5 * (2_500 + 3_000)
+    scanned = desk.margin("portfolio")
+    assert scanned.parts["scan"] == pytest.approx(3_000.0)
+    assert scanned.parts["offset"] == pytest.approx(-0.5 * 3_000)
+    later = desk.ask(WhatIf(1, (SupposedTrade(2, 100),)))  # half of the pair is left
+    assert later.maintenance_after == pytest.approx(2_500 + 1_500 - 0.5 * (2_500 / 2 + 1_500))
+
+
+def test_a_group_without_a_margin_is_left_out_of_answers_and_of_forecasts_as_of_the_status():
+    desk = Desk()
+    desk.ask(PutBrackets("BTCPERP", (0.0, 1_000.0), (0.01, 0.02), (0.1, 0.1), cap=5_000.0))
+    for number, price in ((1, 100.0), (7, 50_000.0)):
+        desk.quote(number, price)
+    desk.worth(10_000.0)
+    desk.hold(1, 10)
+    desk.hold(7, 200)  # 0.2: a notional of 10,000
+    assert not desk.last().complete
+    found = desk.margin()
+    assert (found.excluded, found.maintenance, found.complete) == ({"BTCPERP": "out_of_range"}, 250.0, False)
+    assert desk.ask(WhatIf(1, (SupposedTrade(7, -150),))).maintenance_after == 250.0 + 2_500 * 0.02 - 10.0
+    assert desk.ask(GetForecast(1)).excluded == {"BTCPERP": "out_of_range"}
+    desk.hold(7, 80)  # 4,000: in the brackets until it is worth a quarter more
+    forecast = desk.ask(GetForecast(1))
+    assert forecast.move_up is None
+    assert forecast.undefined["move_up"] == "out_of_range"
+
+
 def test_what_is_concentrated_takes_an_add_on():
     desk = Desk(concentration_share=0.5, concentration_rate=0.1)
     for number in (1, 2):
