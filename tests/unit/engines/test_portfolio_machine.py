@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from fractions import Fraction
+from math import floor
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -12,10 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from nautilus.core import Kernel
 from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.portfolio.corporate import SEND
+from nautilus.engines.portfolio.money import text_of
 from nautilus.engines.trading import TradingConfig, TradingEngine
 from nautilus.model.commands import CommandMessage, SubmitOrder
 from nautilus.model.enums import AccountFlag, CommandKind, RateKind, SelfMatch, Side, TimeInForce
+from nautilus.model.errors import ModelError
 from nautilus.model.events import ExecutionReport, OrderFilled
+from nautilus.model.instrument import EXACT
 from nautilus.model.marketdata import quotes
 from nautilus.model.portfolio import (
     ActionKind,
@@ -24,15 +30,17 @@ from nautilus.model.portfolio import (
     GetAction,
     GetAttribution,
     GetPortfolio,
+    GetPortfolios,
     GetReconciliations,
     Reconcile,
     ReconcileCore,
+    SetRates,
 )
 from nautilus.model.queries import CorePosition, CoreState
 from nautilus.runtime.report import core_positions
 from tests.kit import builders
 from tests.kit.context import RecordingContext, btcusdt, quote_array
-from tests.kit.naive_portfolio import NaivePortfolio
+from tests.kit.naive_portfolio import NaivePortfolio, floored
 
 SHARE = {
     "product": "spot",
@@ -115,6 +123,7 @@ class Machine(RuleBasedStateMachine):
         self.desk = Desk(self.method)
         self.twin = NaivePortfolio({1: "USD", 2: "EUR"}, STEP)
         self.marks: dict[int, tuple[int, int]] = {}
+        self.rate: Fraction | None = None
         self.number = 0
 
     @rule(
@@ -178,6 +187,23 @@ class Machine(RuleBasedStateMachine):
             assert self.desk.ask(message).repeated is repeated
         self.twin.events.append(("cash", account, currency, Fraction(cents, 100)))
 
+    @precondition(lambda self: any(event[0] == "cash" for event in self.twin.events))
+    @rule(account=st.sampled_from(ACCOUNTS), cents=st.integers(1_000, 2_000))
+    def book_another_under_a_known_id(self, account, cents):
+        before = self.desk.portfolio.state()
+        [first, *_] = before["cash"]["entries"]
+        entry_id = first[0].removeprefix("entry:")
+        if not first[0].startswith("entry:"):
+            return
+        with pytest.raises(ModelError):
+            self.desk.ask(BookCash(account, entry_id, "USD", f"{cents / 100:.2f}"))
+        assert self.desk.portfolio.state() == before
+
+    @rule(rate=st.integers(1, 10**6))
+    def set_rate(self, rate):
+        self.rate = Fraction(rate, 10**5)
+        self.desk.ask(SetRates({"EUR": f"{rate / 10**5:.5f}"}))
+
     @rule(account=st.sampled_from(ACCOUNTS), lots=st.integers(-20, 20), price=st.integers(1, 20_000))
     def book(self, account, lots, price):
         if not lots:
@@ -222,22 +248,67 @@ class Machine(RuleBasedStateMachine):
             self.value_is_cash_and_positions(account, state, held, cash)
 
     def value_is_cash_and_positions(self, account, state, held, cash):
-        """In the one currency that has a rate, exactly; a position without a mark is there at cost."""
-        worth = cash.get((account, "USD"), Fraction(0))
-        lots = held.get((account, 1), [Fraction(0)])[0]
-        if lots:
-            position = self.desk.portfolio.book.position(account, 1)
-            mark = self.marks.get(1)
-            worth += -position.cost * STEP if mark is None else lots * Fraction(mark[0] if lots > 0 else mark[1], 100)
-        assert int(state.valued.nav_units) == (worth * 10**8).numerator // (worth * 10**8).denominator
-        euros = cash.get((account, "EUR"), 0) or held.get((account, 2), [0] * 4)[0]
+        """Of currencies that have a rate, to the last unit; a position without a mark is there at cost."""
+        dollars, euros = (self.worth(account, each, held, cash) for each in (1, 2))
+        # Each currency is rounded down to 10^-18, the sum to 10^-8.
+        total = floored(dollars) + (floored(euros * self.rate) if self.rate is not None else 0)
+        assert int(state.valued.nav_units) == floor(total * 10**8)
         assert state.valued.complete is (not state.valued.missing)
-        if euros:
+        unmarked = {
+            name for key, name in ((1, "ABC"), (2, "XYZ")) if held.get((account, key), [0])[0] and key not in self.marks
+        }
+        assert set(state.valued.missing) - {"EUR"} == unmarked
+        if self.rate is not None:
+            assert "EUR" not in state.valued.missing
+        elif cash.get((account, "EUR"), 0) or held.get((account, 2), [0] * 4)[0]:
             assert "EUR" in state.valued.missing
         attribution = self.desk.ask(GetAttribution(account))
         for line in attribution.lines:
             parts = Fraction(line.realised) + Fraction(line.unrealised) + Fraction(line.income) - Fraction(line.fees)
             assert Fraction(line.total) == parts
+
+    def worth(self, account, instrument, held, cash):
+        """Cash and position in the currency of an instrument."""
+        lots = held.get((account, instrument), [Fraction(0)])[0]
+        found = cash.get((account, self.twin.currencies[instrument]), Fraction(0))
+        if lots and instrument in self.marks:
+            bid, ask = self.marks[instrument]
+            return found + lots * Fraction(bid if lots > 0 else ask, 100)
+        position = self.desk.portfolio.book.position(account, instrument)
+        return found + (-position.cost * STEP if lots else 0)
+
+    @rule(
+        account=st.sampled_from(ACCOUNTS),
+        quantities=st.lists(st.integers(-3, 3), min_size=2, max_size=2),
+        cents=st.lists(st.integers(-3, 3), min_size=2, max_size=2),
+        unknown=st.booleans(),
+    )
+    def compare_with_a_statement_that_differs(self, account, quantities, cents, unknown):
+        """What is found is what was put in."""
+        if account not in {row.portfolio_id for row in self.desk.ask(GetPortfolios()).portfolios}:
+            return
+        wanted, lots_of, cash_of = set(), {}, {}
+        for instrument, name, change in zip((1, 2), ("ABC", "XYZ"), quantities, strict=True):
+            lots = self.desk.portfolio.book.position(account, instrument).quantity
+            if lots + change:  # what a statement does not name is held at 0
+                lots_of[name] = str(lots + change)
+            if change:
+                kind = "quantity" if lots and lots + change else "missing_there" if lots else "missing_here"
+                wanted.add((kind, name, str(lots), str(lots + change)))
+        lines = {line.currency: Fraction(line.balance) for line in self.desk.ask(GetPortfolio(account)).cash}
+        for currency, change in zip(("USD", "EUR"), cents, strict=True):
+            balance = lines.get(currency, Fraction(0))
+            here, there = (int(each * 10**18) for each in (balance, balance + Fraction(change, 100)))
+            cash_of[currency] = f"{EXACT.scaleb(Decimal(there), -18):f}"  # compared to as many decimals as it has
+            if change:
+                wanted.add(("cash", currency, text_of(here), text_of(there)))
+        if unknown:
+            lots_of["WHO"] = "1"
+            wanted.add(("unknown_instrument", "WHO", "", "1"))
+        found = self.desk.ask(Reconcile(account, "venue", lots_of, {}, cash_of))
+        assert {(each.kind.value, each.subject, each.here, each.there) for each in found.differences} == wanted
+        assert len(found.differences) == len(wanted)
+        assert found.status == ("different" if wanted else "equal")
 
     @precondition(lambda self: self.desk.portfolio.positions())
     @rule()
