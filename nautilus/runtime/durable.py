@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from nautilus.model.errors import BusError
 from nautilus.model.message import Message
+from nautilus.runtime.calls import Calls
 from nautilus.runtime.live_context import LiveContext
 
 Answer = Callable[["Message | Exception"], None]
@@ -25,14 +26,14 @@ class DurableAnswers:
 
     Parameters
     ----------
-    save
-        Saves an engine's state; whether all of it is on disk, else to be called again.
+    calls
+        Is told of an engine whose state cannot be saved.
     again
         Has `settle` called soon.
     """
 
-    def __init__(self, save: Callable[[LiveContext], bool], again: Callable[[], object]) -> None:
-        self._save = save
+    def __init__(self, calls: Calls, again: Callable[[], object]) -> None:
+        self._calls = calls
         self._again = again
         self._held: dict[LiveContext, list[tuple[Answer, Message]]] = {}
 
@@ -52,10 +53,12 @@ class DurableAnswers:
         for context, waiting in held.items():
             refusal = None
             try:
-                if not self._save(context):
+                assert context.recovery is not None
+                if not context.recovery.save(synced=True):  # large parts take more than one turn
                     self._held[context] = [*waiting, *self._held.get(context, ())]
                     continue
             except Exception as error:
+                self._calls.failed(context, context.engine.state, error)
                 refusal = NotSavedError(f"the state cannot be saved: {error}", where=context.name, expected="a disk")
             for answer, result in waiting:
                 answer(refusal or result)

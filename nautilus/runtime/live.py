@@ -251,7 +251,6 @@ class LiveHost:
             self.counters,
             self.hub.publish if self.hub is not None else None,
             self._save,
-            self._save_to_disk,
         )
         self.messages.listeners.services[LETTERS] = partial(self.letters.replay, self.mesh, self.messages.take)
         workers = plan.config("platform", PlatformConfig).workers
@@ -551,15 +550,6 @@ class LiveHost:
                 context.recovery.save(most_ns)
             except Exception as error:
                 self.calls.failed(context, context.engine.state, error)
-
-    def _save_to_disk(self, context: LiveContext) -> bool:
-        """Save an engine's state, synced; whether all of it is. What it raises is counted, and raised on."""
-        assert context.recovery is not None
-        try:
-            return context.recovery.save(synced=True)
-        except Exception as error:
-            self.calls.failed(context, context.engine.state, error)
-            raise
 
     def _save_all(self) -> None:
         begun_ns = wall_ns()

@@ -87,8 +87,6 @@ class Messages:
         Publishes records on the star; None: this process does not.
     keep
         Saves an engine's state: what it was told urgently is acknowledged only then.
-    save
-        The same to disk, for answers that are durable: see `DurableAnswers`.
     """
 
     def __init__(
@@ -103,7 +101,6 @@ class Messages:
         counters: Counters,
         records: Callable[[Records], object] | None,
         keep: Callable[[LiveContext], object],
-        save: Callable[[LiveContext], bool],
     ) -> None:
         self._plan = plan
         self._process = process
@@ -123,7 +120,7 @@ class Messages:
         self._ways: dict[tuple[str, type], Way] = {}
         self.listeners = Listeners(mesh, frozenset(topic.name for topic in TOPICS if topic.publisher in contexts))
         self._keep = keep
-        self._durable = DurableAnswers(save, lambda: loop.call_at_wall(wall_ns() + AGAIN_NS, _nothing))
+        self._durable = DurableAnswers(calls, lambda: loop.call_at_wall(wall_ns() + AGAIN_NS, _nothing))
         self._inbox: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._reports: list[AnyReport] = []
         self._order = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from nautilus.maths.reg_t import StockRules
 from nautilus.maths.strategies import OptionRules
 from nautilus.model.errors import ConfigError
 
-TABLES: Final = {"stock_rules": StockRules, "option_rules": OptionRules, "scan_rules": ScanRules}
+TABLES: Final[dict[str, Any]] = {"stock_rules": StockRules, "option_rules": OptionRules, "scan_rules": ScanRules}
 """Settings that change tables of rules, and what these hold."""
 
 
