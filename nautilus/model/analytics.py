@@ -129,6 +129,13 @@ class GetTearSheet(Message, frozen=True):
     benchmark: Annotated[str, Meta(max_length=96)] = ""
 
 
+class GetTearSheetPage(Message, frozen=True):
+    """A portfolio's tear sheet as a page with plots: `Document`."""
+
+    portfolio_id: int
+    benchmark: Annotated[str, Meta(max_length=96)] = ""
+
+
 class PortfolioValue(Message, frozen=True):
     """What a portfolio is worth, as the portfolio engine said it last.
 
@@ -462,6 +469,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     GetAnalytics,
     GetAnalyticsBatch,
     GetTearSheet,
+    GetTearSheetPage,
     InferredPrediction,
     PerformanceSummary,
     PortfolioAnalytics,

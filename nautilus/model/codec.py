@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nautilus.model import allocation, analytics, collateral, factor, features, history, portfolio, risk, vpin
+from nautilus.model import allocation, analytics, collateral, document, factor, features, history, portfolio, risk, vpin
 from nautilus.model.account import Account
 from nautilus.model.alerts import RiskAlert
 from nautilus.model.basis import Basis
@@ -244,6 +244,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
     *factor.MESSAGES,
     *features.MESSAGES,
     *history.MESSAGES,
+    *document.MESSAGES,
     *portfolio.MESSAGES,
     *risk.MESSAGES,
     *vpin.MESSAGES,

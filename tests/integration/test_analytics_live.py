@@ -63,6 +63,16 @@ def test_a_portfolio_is_analysed_in_each_depth_over_http(port):
     assert (status, len(answer["answers"]), answer["unknown"]) == (200, 1, [10])
 
 
+def test_a_tear_sheet_can_be_opened_in_a_browser(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("GET", "/analytics/tear-sheet/9.html")
+        response = connection.getresponse()
+        assert (response.status, response.getheader("content-type")) == (200, "text/html; charset=utf-8")
+        assert response.read().decode().startswith("<!doctype html>")
+    assert call(port, "GET", "/analytics/tear-sheet/8.html")[0] == 404
+
+
 def test_models_are_fitted_beside_the_engine(port):
     def fitted():
         return call(port, "GET", "/analytics/realtime/9?depth=comprehensive")[1]["regime"]["state"] == "ready"

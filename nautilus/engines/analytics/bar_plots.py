@@ -10,13 +10,17 @@ import numpy as np
 from nautilus.engines.analytics.axes import Axis, Floats, percent_text, spanning, tick_texts, ticks
 from nautilus.engines.analytics.drawing import LEFT, TOP, Frame, grid, rule, svg, text
 
+ROW, LABEL = 15.0, 112.0
+"""Pixels that the words beside a mark take."""
+
 
 def histogram(values: Floats, frame: Frame, title: str, marks: Iterable[tuple[str, float]] = ()) -> str:
     """Frequencies of returns, losses and gains in different colours, with marks such as the value at risk."""
     edges = _edges(values)
     counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
     across = Axis(float(edges[0]), float(edges[-1]), LEFT, frame.right)
-    up = Axis(0.0, float(max(counts.max(), 1)) * 1.05, frame.bottom, TOP)
+    inside = sorted((value, name) for name, value in marks if across.low <= value <= across.high)
+    up = Axis(0.0, float(max(counts.max(), 1)) * 1.05, frame.bottom, TOP + ROW * len(inside))
     lefts, tops = across.at(edges), up.at(counts)
     parts = [grid(up, frame, percent=False)]
     for left, right, top, count, low, high in zip(
@@ -32,12 +36,13 @@ def histogram(values: Floats, frame: Frame, title: str, marks: Iterable[tuple[st
     values_at = ticks(across, 7)
     for value, words in zip(values_at, tick_texts(values_at, percent=True), strict=True):
         parts.append(text(across.place(value), frame.bottom + 17, words, "middle"))
-    inside = [(name, value) for name, value in marks if across.low <= value <= across.high]
-    # Each is written left of its line, the rightmost on top, where the lines further left do not reach.
-    for row, (name, value) in enumerate(sorted(inside, key=lambda mark: -mark[1])):
-        place, y = across.place(value), TOP + 8 + 15 * row
+    # Above the bars, right of its line, the leftmost on top: lines further right do not reach up to it.
+    for row, (value, name) in enumerate(inside):
+        place, y = across.place(value), TOP + 8 + ROW * row
+        room = frame.right - place > LABEL
         parts.append(f'<line class="mark" x1="{place:.1f}" x2="{place:.1f}" y1="{y - 8:.1f}" y2="{frame.bottom:.1f}"/>')
-        parts.append(text(max(place - 6, 118.0), y, f"{name}  {percent_text(value, 2)}", "end", "strong small"))
+        words = f"{name}  {percent_text(value, 2)}"
+        parts.append(text(place + (6 if room else -6), y, words, "start" if room else "end", "strong small"))
     return svg(frame, title, parts)
 
 

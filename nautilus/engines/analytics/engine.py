@@ -48,12 +48,14 @@ from nautilus.model.analytics import (
     GetAnalytics,
     GetAnalyticsBatch,
     GetTearSheet,
+    GetTearSheetPage,
     InferredPrediction,
     PortfolioAnalytics,
     TearSheet,
 )
 from nautilus.model.attribution import AttributeBrinson, AttributeFactors, GetTransactionCosts
 from nautilus.model.basis import Basis
+from nautilus.model.document import Document
 from nautilus.model.errors import ModelError, UnknownPortfolioError
 from nautilus.model.events import ExecutionReport, OrderFilled
 from nautilus.model.factor import PortfolioAttributed
@@ -115,6 +117,7 @@ class AnalyticsEngine(Engine):
             AttributeBrinson: lambda message, ctx: Work(attribution.attribute_brinson, (message,)),
             AttributeFactors: lambda message, ctx: Work(attribution.attribute_factors, (message,)),
             GetTearSheet: self._on_tear_sheet,
+            GetTearSheetPage: self._on_page,
             GetTransactionCosts: self._on_costs,
         }
 
@@ -239,18 +242,33 @@ class AnalyticsEngine(Engine):
 
     def _on_tear_sheet(self, message: GetTearSheet, ctx: Context) -> Message | Work:
         paged = check_form(message.form)
-        portfolio = self._known(message.portfolio_id)
-        analytics = self._answers.analytics(portfolio, COMPREHENSIVE, message.benchmark)
-        sheet = sheet_of(analytics, portfolio.track, self._config)
-        if not paged:
-            self._fit(portfolio, ctx)
-            return sheet
-        arguments = sheet, self._answers.benchmark_returns(portfolio.track, message.benchmark)
-        return Work(draw, arguments, partial(self._drawn, portfolio, ctx))
-
-    def _drawn(self, portfolio: Portfolio, ctx: Context, sheet: TearSheet) -> TearSheet:
+        portfolio, sheet = self._sheet(message)
+        if paged:
+            return self._draw(message, portfolio, sheet, lambda page: replace(sheet, html=page), ctx)
         self._fit(portfolio, ctx)
         return sheet
+
+    def _on_page(self, message: GetTearSheetPage, ctx: Context) -> Work:
+        return self._draw(message, *self._sheet(message), Document, ctx)
+
+    def _sheet(self, message: GetTearSheet | GetTearSheetPage) -> tuple[Portfolio, TearSheet]:
+        portfolio = self._known(message.portfolio_id)
+        analytics = self._answers.analytics(portfolio, COMPREHENSIVE, message.benchmark)
+        return portfolio, sheet_of(analytics, portfolio.track, self._config)
+
+    def _draw(
+        self,
+        message: GetTearSheet | GetTearSheetPage,
+        portfolio: Portfolio,
+        sheet: TearSheet,
+        made: Callable[[str], Message],
+        ctx: Context,
+    ) -> Work:
+        def drawn(page: str) -> Message:
+            self._fit(portfolio, ctx)
+            return made(page)
+
+        return Work(draw, (sheet, self._answers.benchmark_returns(portfolio.track, message.benchmark)), drawn)
 
     def _on_costs(self, message: GetTransactionCosts, ctx: Context) -> Message:
         if message.portfolio_id not in self._executions and message.portfolio_id not in self._portfolios:

@@ -17,6 +17,7 @@ from nautilus.model.analytics import (
     GetAnalytics,
     GetAnalyticsBatch,
     GetTearSheet,
+    GetTearSheetPage,
     PortfolioAnalytics,
     TearSheet,
 )
@@ -28,6 +29,7 @@ from nautilus.model.attribution import (
     GetTransactionCosts,
     TransactionCosts,
 )
+from nautilus.model.document import Document
 
 _LONG: dict[str, Any] = {"budget_ms": INSTITUTIONAL.budget_ms, "scope": "read", "idempotent": True}
 _PORTFOLIO = "{portfolio_id}"
@@ -95,10 +97,17 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "GET",
+        f"/analytics/tear-sheet/{_PORTFOLIO}.html",
+        GetTearSheetPage,
+        Document,
+        "Tear sheet of a portfolio as a page with plots, to open in a browser",
+    ),
+    Operation(
+        "GET",
         f"/analytics/tear-sheet/{_PORTFOLIO}",
         GetTearSheet,
         TearSheet,
-        "Tear sheet of a portfolio, as JSON or as a page with plots",
+        "Tear sheet of a portfolio: figures and series",
     ),
     Operation(
         "GET",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from nautilus.engines.analytics.config import AnalyticsConfig
 from nautilus.engines.analytics.track import Track
 from nautilus.maths.drawdowns import drawdown_series
@@ -63,12 +61,12 @@ def check_form(form: str) -> bool:
     return form == HTML
 
 
-def draw(sheet: TearSheet, benchmark: Floats | None) -> TearSheet:
-    """The sheet with its page: a job. The benchmark is drawn where its returns of all periods are known."""
+def draw(sheet: TearSheet, benchmark: Floats | None) -> str:
+    """The page of a sheet: a job. The benchmark is drawn where its returns of all periods are known."""
     from nautilus.engines.analytics.tear_sheet_content import page_of
 
     grown = () if benchmark is None else tuple(wealth(benchmark).tolist())
-    return replace(sheet, html=page_of(sheet, benchmark_wealth=grown))
+    return page_of(sheet, benchmark_wealth=grown)
 
 
 __all__ = ["FORMS", "UnknownFormError", "check_form", "draw", "sheet_of"]

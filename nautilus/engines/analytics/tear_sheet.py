@@ -6,7 +6,7 @@ The page stands alone: styles and plots are within it, nothing is fetched and no
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from nautilus.engines.analytics.line_plot import Line, line_plot
 from nautilus.engines.analytics.tear_sheet_parts import Figure, Sheet, Table
 from nautilus.engines.analytics.tear_sheet_style import STYLE
 
-WIDE, HALF = Frame(1080, 300), Frame(560, 230)
+WIDE, LOW, HALF = Frame(1080, 300), Frame(1080, 190), Frame(560, 230)
 LOG_FACTOR = 4.0  # wealth that grows more than so is drawn so that equal factors are equally far apart
 DASH = "\N{EN DASH}"
 
@@ -85,18 +85,25 @@ def _growth(sheet: Sheet) -> str:
         label = name if len(name) <= 9 else "benchmark"
         lines.insert(0, _line(sheet, name, sheet.benchmark_wealth, style="b", label=label))
     values = np.concatenate([line.values for line in lines])
+    dated = bool(sheet.times_ns)
     log = bool(values.min() > 0.0 and max(values.max(), 1.0) / min(values.min(), 1.0) > LOG_FACTOR)
-    plot = line_plot(lines, WIDE, "Growth of one", log=log, dated=bool(sheet.times_ns), level=1.0)
+    plot = _sizes(WIDE, lambda frame: line_plot(lines, frame, "Growth of one", log=log, dated=dated, level=1.0))
     note = f"{f'Grey: {sheet.benchmark}. ' if sheet.benchmark_wealth else ''}{'Logarithmic scale.' if log else ''}"
-    return _card("Growth of one", f'<div class="scroll">{plot}</div>', "full", note.strip())
+    return _card("Growth of one", plot, "full", note.strip())
 
 
 def _underwater(sheet: Sheet) -> str:
     if not sheet.drawdowns:
         return ""
     line = _line(sheet, "drawdown", sheet.drawdowns, style="d", fill=True)
-    plot = line_plot([line], Frame(1080, 190), "Drawdown", percent=True, zero=True, dated=bool(sheet.times_ns))
-    return _card("Drawdown", f'<div class="scroll">{plot}</div>', "full", "Below the highest value so far.")
+    dated = bool(sheet.times_ns)
+    plot = _sizes(LOW, lambda frame: line_plot([line], frame, "Drawdown", percent=True, zero=True, dated=dated))
+    return _card("Drawdown", plot, "full", "Below the highest value so far.")
+
+
+def _sizes(wide: Frame, drawn: Callable[[Frame], str]) -> str:
+    """A plot for wide windows and one for narrow ones; the style sheet shows one of them."""
+    return f'<div class="for-wide">{drawn(wide)}</div><div class="for-small">{drawn(HALF)}</div>'
 
 
 def _rolling(sheet: Sheet) -> list[str]:
@@ -124,10 +131,10 @@ def _heat(sheet: Sheet) -> str:
         whole = months.get((year, 0))
         if whole is None:
             whole = float(np.prod([1.0 + v for (y, month), v in months.items() if y == year and month]) - 1.0)
-        rows.append(f'<tr><th scope="row">{year}</th>{cells}<td class="year">{percent_text(whole)}</td></tr>')
+        rows.append(f'<tr><th scope="row">{year}</th>{cells}<td class="year">{_percent(whole)}</td></tr>')
     head = "".join(f'<th scope="col">{month}</th>' for month in (*MONTHS, "Year"))
     table = f'<div class="scroll"><table class="heat"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
-    return _card("Monthly returns", table, "full", "The stronger the colour, the larger the gain or loss.")
+    return _card("Monthly returns", table, "full", "In per cent. The stronger the colour, the larger the gain or loss.")
 
 
 def _cell(value: float | None, largest: float) -> str:
@@ -136,7 +143,12 @@ def _cell(value: float | None, largest: float) -> str:
     # The root keeps small months visible beside one very large.
     strength = 0.75 * (abs(value) / largest) ** 0.7
     style = "down" if value < 0 else "up"
-    return f'<td class="{style}" style="--s:{strength:.2f}">{percent_text(value)}</td>'
+    return f'<td class="{style}" style="--s:{strength:.2f}">{_percent(value)}</td>'
+
+
+def _percent(value: float) -> str:
+    """A percentage whose sign narrow windows leave out."""
+    return f"{percent_text(value).removesuffix('%')}<i>%</i>"
 
 
 def _years(sheet: Sheet) -> str:

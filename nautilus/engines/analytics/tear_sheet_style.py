@@ -22,7 +22,7 @@ section,.tile{background:var(--card);border:1px solid var(--hair);border-radius:
 section{padding:16px 18px;min-width:0;break-inside:avoid}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(116px,1fr));gap:12px;margin-bottom:12px}
 .tile{padding:11px 13px;display:flex;flex-direction:column;justify-content:space-between}
-.tile b{display:block;font-size:22px;line-height:1.25;font-weight:640;letter-spacing:-.01em;
+.tile b{display:block;font-size:20px;line-height:1.25;font-weight:640;letter-spacing:-.01em;
 font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:12.5px}
 .cards{display:grid;grid-template-columns:repeat(12,minmax(0,1fr));gap:12px}
@@ -30,6 +30,8 @@ font-variant-numeric:tabular-nums}
 .tables{display:flex;flex-wrap:wrap;gap:12px;margin-top:12px}
 .narrow{flex:1 1 260px}.broad{flex:1 1 460px}.whole{flex:1 1 100%}
 @media (max-width:860px){.half{grid-column:span 12}.broad{flex-basis:100%}}
+.for-small{display:none}
+@media (max-width:860px){.for-wide{display:none}.for-small{display:block}}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-weight:500;color:var(--soft);font-size:12px;text-align:right;padding:4px 8px;
@@ -47,11 +49,15 @@ td.words{white-space:normal;overflow-wrap:anywhere}
 .heat td.year{font-weight:640}
 .heat .up{background:rgba(var(--gain-rgb),var(--s))}
 .heat .down{background:rgba(var(--loss-rgb),var(--s))}
+.heat i{font-style:normal}
+@media (max-width:640px){main{padding:20px 12px 32px}section{padding:12px 12px}
+th{padding:4px 3px;font-size:11px}td{padding:5px 3px;font-size:12px}
+.heat{border-spacing:1px}.heat i{display:none}.heat th{padding:2px 0;font-size:10px}.heat th:first-child{width:28px}
+.heat td{padding:5px 0;font-size:10px;min-width:0}}
 svg{display:block;width:100%;height:auto;font-size:12px;font-variant-numeric:tabular-nums}
 svg text{fill:var(--soft)}
 svg .strong{fill:var(--ink);font-weight:600}
 svg .small{font-size:11px}
-.full svg{min-width:680px}
 .grid{stroke:var(--hair);stroke-width:1}
 .rule{stroke:var(--rule);stroke-width:1}
 .mark{stroke:var(--ink);stroke-width:1.25;stroke-dasharray:4 3}

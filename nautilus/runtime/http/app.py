@@ -33,9 +33,9 @@ from nautilus.runtime.http.access import CHANGING_METHODS, READ_METHODS, AccessR
 from nautilus.runtime.http.asgi import AsgiExchange, Scope, trace_of
 from nautilus.runtime.http.body import NO_BODY, decode_body
 from nautilus.runtime.http.config import HttpConfig
-from nautilus.runtime.http.document import PAGE_POLICY, describe, page_of
+from nautilus.runtime.http.document import describe, page_of
 from nautilus.runtime.http.events import EventStream
-from nautilus.runtime.http.exchange import Exchange, Response, json_response, stopping
+from nautilus.runtime.http.exchange import PAGE_POLICY, Exchange, Response, json_response, stopping
 from nautilus.runtime.http.fan_out import Audience, AudienceSettings
 from nautilus.runtime.http.leases import Leases
 from nautilus.runtime.http.operations import Ask, Glance, OperationHandler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -12,15 +13,16 @@ import msgspec
 
 from nautilus import __version__
 from nautilus.engines.base import Operation, Stream
+from nautilus.model.document import HTML, Document
 from nautilus.policy.keys import READ, TRADE
 from nautilus.runtime.http.access import READ_METHODS
+from nautilus.runtime.http.exchange import JSON_TYPE
 from nautilus.runtime.http.forms import request_forms, request_struct, struct_of
 from nautilus.runtime.http.operations import PATH_FIELD
 from nautilus.runtime.http.problems import PROBLEM_TYPE, Problem
 from nautilus.runtime.http.sessions import PATH as SESSION_PATH
 from nautilus.runtime.http.sessions import SessionAnswer, SessionRequest
 
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _SECTION = "Parameters\n----------\n"
 _BODY = "_body"
 _REFERENCE = "#/components/schemas/{name}"
@@ -60,13 +62,16 @@ def describe(
     for at, operation in enumerate(operations):
         request, reply = found[1 + 2 * at], found[2 + 2 * at]
         name = request["$ref"].rpartition("/")[2]
+        content = {JSON_TYPE: {"schema": reply}}
+        if issubclass(operation.reply, Document):
+            content = {HTML.partition(";")[0]: {"schema": {"type": "string"}}}
         described: dict[str, Any] = {
             "operationId": _identifier(operation),
             "summary": operation.summary,
             "tags": [engine],
             "x-nautilus-scope": operation.scope or (READ if operation.method in READ_METHODS else TRADE),
             "responses": {
-                "200": {"description": operation.reply.__name__, "content": {"application/json": {"schema": reply}}},
+                "200": {"description": operation.reply.__name__, "content": content},
                 "default": problem,
             },
         }
@@ -173,8 +178,8 @@ def _request_struct(operation: Operation) -> type[msgspec.Struct]:
 
 
 def _identifier(operation: Operation) -> str:
-    words = [word.strip("{}") for word in operation.path.split("/") if word]
-    return "_".join([operation.method.lower(), *words]).replace("-", "_")
+    words = [re.sub(r"[{}]", "", word) for word in operation.path.split("/") if word]
+    return re.sub(r"[-.]", "_", "_".join([operation.method.lower(), *words]))
 
 
 def _parameters(operation: Operation, components: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nautilus.runtime.http.protocol import Connection
 
 JSON_TYPE = "application/json"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Of pages: they stand alone, and run nothing."""
 Headers = list[tuple[bytes, bytes]]
 NO_HEADERS: Headers = []
 CLOSE = (b"connection", b"close")

@@ -19,12 +19,13 @@ import msgspec
 from nautilus.core.breaker import CANCELLED, FAILURE, IGNORED, SUCCESS
 from nautilus.core.histogram import Histogram
 from nautilus.engines.base import Operation
+from nautilus.model.document import Document
 from nautilus.model.message import Message
 from nautilus.policy.keys import Principal
 from nautilus.policy.shedding import asked_for, index_of
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.http.access import AccessRules
-from nautilus.runtime.http.exchange import Exchange, Response, stopping
+from nautilus.runtime.http.exchange import PAGE_POLICY, Exchange, Response, stopping
 from nautilus.runtime.http.fields import FieldReader
 from nautilus.runtime.http.forms import form_of
 from nautilus.runtime.http.problems import HttpError, as_http_error
@@ -255,7 +256,7 @@ class OperationHandler:
                 instead = guard.fallback(message, error)
                 if instead is None:
                     raise
-                done(Response(_ENCODER.encode(self._leave(instead)), headers=FALLBACK))
+                done(self._response(instead, FALLBACK))
                 return
         self._returns.bind()
         lane = self._lane if self._budget_of is None else self._lane_for(self._budget_of(message))
@@ -287,7 +288,7 @@ class OperationHandler:
                 if type(result) is Encoded:
                     answer = Response(result.body, headers=result.headers)
                 else:
-                    answer = Response(_ENCODER.encode(self._leave(result)))
+                    answer = self._response(result)
                 if self._guard is not None:
                     self._guard.remember(pending.message, result)
             except Exception as error:
@@ -310,7 +311,13 @@ class OperationHandler:
         instead = None if self._guard is None else self._guard.fallback(pending.message, error)
         if instead is None:
             return error, outcome_of(error)
-        return Response(_ENCODER.encode(self._leave(instead)), headers=FALLBACK), outcome_of(error)
+        return self._response(instead, FALLBACK), outcome_of(error)
+
+    def _response(self, reply: Message, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
+        if type(reply) is Document:
+            policy = (b"content-security-policy", PAGE_POLICY.encode())
+            return Response(reply.text.encode(), content_type=reply.content_type, headers=(*headers, policy))
+        return Response(_ENCODER.encode(self._leave(reply)), headers=headers)
 
     def give_up(self) -> None:
         """Wait no longer: nobody knows what becomes of what an engine has."""

@@ -11,9 +11,12 @@ from nautilus.maths.errors import Undefined
 from nautilus.model.analytics import (
     GetAnalytics,
     GetTearSheet,
+    GetTearSheetPage,
 )
 from nautilus.model.attribution import GetTransactionCosts
+from nautilus.model.document import Document
 from nautilus.model.enums import RecordFlag, Side
+from nautilus.model.errors import UnknownPortfolioError
 from nautilus.model.events import OrderCancelled, OrderExpired, OrderFilled, OrderReplaced
 from tests.kit.analytics import MARKET, RETURNS, ask, engine, followed, order, put, trades
 from tests.kit.context import RecordingContext, btcusdt, quote_array
@@ -39,6 +42,15 @@ def test_a_tear_sheet_may_be_a_page():
     assert "<svg" in sheet.html
     assert "INDEX" in sheet.html
     assert "<script" not in sheet.html
+
+
+def test_the_page_of_a_tear_sheet_is_a_document_of_its_own():
+    made, ctx = followed()
+    page = ask(made, ctx, GetTearSheetPage(7))
+    assert page == Document(ask(made, ctx, GetTearSheet(7, "html")).html)
+    assert page.content_type == "text/html; charset=utf-8"
+    with pytest.raises(UnknownPortfolioError):
+        ask(made, ctx, GetTearSheetPage(8))
 
 
 def test_a_tear_sheet_of_nothing_is_stated():

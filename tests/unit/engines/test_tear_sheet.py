@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nautilus.engines.analytics.axes import DAY_NS, Axis, date_ticks, day_text, spanning, tick_texts, ticks
 from nautilus.engines.analytics.bar_plots import bar_plot, histogram
-from nautilus.engines.analytics.drawing import Frame
+from nautilus.engines.analytics.drawing import LEFT, Frame
 from nautilus.engines.analytics.line_plot import Line, line_plot
 from nautilus.engines.analytics.tear_sheet import as_html
 from nautilus.engines.analytics.tear_sheet_content import page_of
@@ -297,3 +297,17 @@ def test_texts_of_an_answer_are_escaped() -> None:
 def test_an_answer_of_the_least_depth_is_a_page() -> None:
     bare = TearSheet(0, PortfolioAnalytics(0, 0, "simple", PerformanceSummary(0), Basis("none")))
     assert "Returns of the request" in "".join(parsed(page_of(bare)).text)
+
+
+def test_marks_of_a_histogram_are_named_above_the_bars_and_beside_each_other():
+    values = np.random.default_rng(2).standard_t(4, 900) * 0.01
+    levels = [("VaR 95%", -0.0186), ("VaR 99%", -0.033), ("VaR 99.9%", float(np.quantile(values, 0.001)) + 1e-6)]
+    plot = histogram(values, Frame(560, 230), "returns", levels)
+    words = re.findall(r'<text class="strong small" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">VaR', plot)
+    tops = [float(top) for top in re.findall(r'<rect[^>]* y="([\d.]+)"', plot)]
+    assert len(words) == 3
+    assert max(float(y) for _, y, _ in words) < min(tops)
+    assert len({y for _, y, _ in words}) == 3
+    for x, _, anchor in words:
+        assert anchor == "start"
+        assert LEFT <= float(x) <= 560 - 100  # clear of the axis, and of the edge

@@ -13,6 +13,7 @@ from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.core.limiter import Limiters
 from nautilus.engines.base import Operation
+from nautilus.model.document import Document
 from nautilus.model.enums import GroupKind, OrderType, Reason, Side, TriggerSource
 from nautilus.model.errors import ModelError
 from nautilus.model.queries import (
@@ -30,6 +31,7 @@ from nautilus.model.queries import (
 from nautilus.policy.keys import Principal, widened
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.http.body import NO_BODY
+from nautilus.runtime.http.document import describe
 from nautilus.runtime.http.exchange import Exchange
 from nautilus.runtime.http.operations import OperationHandler
 from nautilus.runtime.http.problems import HttpError, as_http_error
@@ -109,6 +111,17 @@ def test_path_and_query_are_converted_by_type():
     assert answer["bids"] == [{"price": "1", "quantity": "2", "orders": 0}]
     asking, _ = asked(KILL, reply=KillResult(True, 0, 1.0), query="on=false&account_id=2", body={"instrument_id": 5})
     assert asking == ("trading", KillRequest(False, 2, 5))
+
+
+def test_an_answer_that_is_a_document_is_the_body_with_its_own_content_type():
+    operation = Operation("GET", "/page/{instrument}.html", GetBook, Document, "A page")
+    handler = OperationHandler("trading", operation, lambda *asking: asking[3](Document("<p>\u00e9</p>")))
+    response = asyncio.run(answer_of(handler, request_of(operation, instrument="12")))
+    assert (response.body.decode(), response.content_type) == ("<p>\u00e9</p>", "text/html; charset=utf-8")
+    assert dict(response.headers)[b"content-security-policy"].startswith(b"default-src 'none'")
+    described = describe("trading", (operation,))["paths"]["/page/{instrument}.html"]["get"]
+    assert described["operationId"] == "get_page_instrument_html"
+    assert described["responses"]["200"]["content"] == {"text/html": {"schema": {"type": "string"}}}
 
 
 def test_what_a_field_says_may_take_another_scope():
