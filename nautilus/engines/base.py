@@ -248,6 +248,9 @@ class Engine:
     while it has some."""
     warms_here: ClassVar[tuple[Callable[[], object], ...]] = ()
     """The same, in the engine's own process."""
+    present_only: ClassVar[tuple[type[Message], ...]] = ()
+    """Questions that a live host refuses while the engine still takes in the execution reports that it has missed: what
+    it knows then is of the past, and an answer would be a wrong one."""
     strategies_only: ClassVar[bool] = False
     """Of execution reports it needs those of strategies' orders alone; a host may keep the others from it."""
     operations: ClassVar[tuple[Operation, ...]] = ()

@@ -42,6 +42,7 @@ from nautilus.runtime.live_context import HIGHEST_NS, LiveContext, Route
 from nautilus.runtime.loop import Loop
 from nautilus.runtime.plan import Plan
 from nautilus.runtime.protection import EngineProtection, FullError
+from nautilus.runtime.recovery import BehindError
 from nautilus.runtime.risk_path import RiskPath
 from nautilus.runtime.tracing import TRACE, say, told
 from nautilus.runtime.wire import Encoded, from_wire, to_wire
@@ -446,7 +447,9 @@ class Messages:
         """Have an engine of this process answer a request; `guarded`: one that no guard has seen, as HTTP's have."""
         context = self._contexts[engine]
         self._counters.increment(context.requests)
-        refusal = self.risk_path.refuses_here(engine, message)
+        refusal: BusError | None = self.risk_path.refuses_here(engine, message)
+        if isinstance(message, context.engine.present_only) and not (context.recovery is None or context.recovery.live):
+            refusal = BehindError(f"{engine} is not up to the present yet", where=engine, expected="to be asked again")
         if refusal is not None:
             answer(refusal)
             return

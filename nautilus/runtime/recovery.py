@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from nautilus.model.enums import EngineState
-from nautilus.model.errors import ConfigError
+from nautilus.model.errors import BusError, ConfigError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.message import Message
 from nautilus.model.queries import Reports, ReportsSince, SourceState, SourceStatus
@@ -35,6 +35,12 @@ _PATIENCE = 10
 _SAVED = (EngineState.RUNNING, EngineState.DEGRADED, EngineState.STOPPING)
 
 _LOGGER = logging.getLogger("nautilus.runtime")
+
+
+class BehindError(BusError):
+    """An engine still takes in what it has missed: it would answer from the past."""
+
+    code = "bus.behind"
 
 
 class Asker(Protocol):

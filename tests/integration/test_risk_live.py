@@ -95,6 +95,19 @@ def test_limits_are_shown_set_and_dropped(port):
     assert ("firm", "net") not in {(each["scope"], each["control"]) for each in answer["limits"]}
 
 
+def test_an_engine_that_has_missed_reports_allows_nothing():
+    """Nobody is there who would tell it what has happened."""
+    with short_directory() as directory, contextlib.ExitStack() as undo:
+        plan = make_plan(directory, {"venue": ("marketdata", "trading"), "risk": ("risk",)})
+        made = RunningHost(plan, "risk", {"risk": lambda: RiskEngine(CONFIG, [btcusdt()])})
+        undo.callback(made.stop)
+        behind = serve_http(made.host, undo)["risk"]
+        for _ in range(5):  # as often as it is asked: no breaker opens
+            status, answer = call(behind, "POST", "/risk/critical-check/7", {})
+            assert (status, answer["code"]) == (503, "bus.behind")
+        assert call(behind, "GET", "/risk/limits")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [

@@ -100,6 +100,7 @@ class RiskEngine(Engine):
     source_id = 2
     subscribes = (EXECUTION_REPORTS, QUOTES, BALANCES, MARGIN, MARKET_STRUCTURE, TOXICITY)
     publishes = (RISK_ALERTS, RISK_WARNINGS)
+    present_only: ClassVar[tuple[type[Message], ...]] = (CheckOrders,)
     warms: ClassVar[tuple[Callable[[], object], ...]] = (jobs.warm,)
     operations = (
         Operation(

@@ -22,6 +22,7 @@
     501     http.transfer_encoding    a body in another encoding than chunked
     503     access.full               no room to remember more signed requests
     503     http.stopping             the process is about to end
+    503     bus.behind                the engine still takes in what happened while it was away
     503     breaker.open              the operation has failed too often lately
     503     limit.queue               as many wait already as may
     503     limit.shed                there is too much to do for a request of this priority
