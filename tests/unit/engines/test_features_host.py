@@ -7,7 +7,6 @@ from nautilus.engines.base import Engine
 from nautilus.engines.features import FeaturesConfig, FeaturesEngine
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.engines.trading import TradingConfig, TradingEngine
-from nautilus.model.commands import SplitPositions
 from nautilus.model.errors import ModelError
 from nautilus.model.features import ComputeFeatures, FeatureColumns, FeatureHistory, FeatureVector, GetFeatures
 from nautilus.runtime.latency import LatencyModel
@@ -42,8 +41,8 @@ class Asker(Engine):
         self.refused += 1
 
 
-def played(asker=None):
-    instrument, asker = btcusdt(), asker or Asker()
+def played():
+    instrument, asker = btcusdt(), Asker()
     engine = FeaturesEngine(FeaturesConfig(), [instrument], NoFeatureSets())
     kernel = Kernel(instruments=[instrument], accounts=[1], huge_pages=False)
     hub = MarketDataEngine(MarketDataConfig(), [instrument])
@@ -64,32 +63,6 @@ def test_a_peer_gets_a_vector_of_what_had_come_by_then_and_a_history_from_a_job(
     assert engine.quotes.status().taken > vector.basis[1].window > 20
     assert len(columns.columns[0].values) == 400
     assert asker.refused == 1 or any(isinstance(reply, ModelError) for reply in asker.heard)
-
-
-class Splitter(Asker):
-    """Asks the core for a split, and features before and after it."""
-
-    source_id = 7
-
-    def on_start(self, ctx):
-        for second in (3, 4, 5):
-            ctx.at(second * SECOND, str(second))
-
-    def on_timer(self, key, ctx):
-        if key == "4":
-            ctx.request("trading", SplitPositions(1, 3, 2, source_id=7, source_sequence=1))
-        else:
-            ctx.request("features", GetFeatures("BTCUSDT", names=("mid",)))
-
-
-def test_a_split_in_the_core_reaches_the_features():
-    asker, engine = played(Splitter())
-    before, after = (reply.basis[0] for reply in asker.heard if isinstance(reply, FeatureVector))
-    assert "split" not in before.method
-    assert "split of 1.5 for 1 at " in after.method
-    assert before.begin_ns < 4 * SECOND <= after.begin_ns
-    assert 0 < after.window < before.window
-    assert len(engine.state()["splits"]) == 1
 
 
 def test_the_same_market_gives_the_same_vectors():
