@@ -18,6 +18,8 @@ LONGEST_NAME = 64
 MOST_ROWS = 100_000
 """Of one history in a request."""
 MOST_HISTORIES = 1_000
+MOST_SHARES = 1 << 20
+"""Of either side of a split, as the core has it."""
 FeatureName = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 SetName = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Column = Annotated[tuple[float, ...], Meta(max_length=MOST_ROWS)]
@@ -219,6 +221,26 @@ class FeatureStatus(Message, frozen=True):
     sources: tuple[FeatureSourceStatus, ...]
 
 
+class ApplySplit(Message, frozen=True):
+    """A split that was: from it on what came before counts in shares of after. Told again it changes nothing.
+
+    Parameters
+    ----------
+    symbol, venue
+        The instrument; the venue where more than one has it.
+    time_ns
+        After the newest split that was told, and not to come.
+    new, old
+        So many shares for so many; `old` 0: nobody knows, and nothing of before is kept.
+    """
+
+    symbol: str
+    time_ns: Annotated[int, Meta(ge=1)]
+    new: Annotated[int, Meta(ge=1, le=MOST_SHARES)]
+    old: Annotated[int, Meta(ge=0, le=MOST_SHARES)]
+    venue: str = ""
+
+
 class Split(Message, frozen=True):
     """Of a share, at a time: `ratio` new ones for one."""
 
@@ -347,6 +369,7 @@ class FeatureSet(Message, frozen=True):
 
 
 MESSAGES: Final[tuple[type[Message], ...]] = (
+    ApplySplit,
     BuildFeatureSet,
     ComputeFeatures,
     CrossSection,
@@ -368,6 +391,7 @@ MESSAGES: Final[tuple[type[Message], ...]] = (
 
 __all__ = [
     "MESSAGES",
+    "ApplySplit",
     "BuildFeatureSet",
     "ComputeFeatures",
     "CrossSection",

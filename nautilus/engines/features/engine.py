@@ -25,8 +25,8 @@ from nautilus.maths.errors import Undefined
 from nautilus.maths.ranks import Floats, percentile_ranks, ranks, standard_scores
 from nautilus.model.basis import Basis
 from nautilus.model.errors import ConfigError, ModelError, UnknownInstrumentError
-from nautilus.model.events import ExecutionReport, InstrumentSplit
 from nautilus.model.features import (
+    ApplySplit,
     BuildFeatureSet,
     ComputeFeatures,
     CrossSection,
@@ -43,7 +43,7 @@ from nautilus.model.features import (
 from nautilus.model.instrument import Instrument
 from nautilus.model.message import Message
 from nautilus.model.records import Records
-from nautilus.model.topics import BARS, EXECUTION_REPORTS, QUOTES, TRADES
+from nautilus.model.topics import BARS, QUOTES, TRADES
 
 UNITS_NS = {"ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 _RULE = re.compile(r"(?P<kind>[a-z]+):(?P<size>[1-9]\d{0,14})(?P<unit>[a-z]*)")
@@ -100,7 +100,7 @@ class FeaturesEngine(Engine):
     name = "features"
     takes_arrays = True
     patience_ns = 20_000_000
-    subscribes = (QUOTES, TRADES, BARS, EXECUTION_REPORTS)
+    subscribes = (QUOTES, TRADES, BARS)
     operations = (
         Operation(
             "GET",
@@ -134,6 +134,15 @@ class FeaturesEngine(Engine):
             FeatureColumns,
             "Features of a history",
             scope="read",
+            idempotent=True,
+        ),
+        Operation(
+            "POST",
+            "/features/split",
+            ApplySplit,
+            FeatureStatus,
+            "Tell of a split: what came before it counts in shares of after",
+            scope="admin",
             idempotent=True,
         ),
         Operation(
@@ -201,12 +210,6 @@ class FeaturesEngine(Engine):
         self._begun.add(instrument_id)
         return True
 
-    def on_report(self, report: ExecutionReport, ctx: Context) -> None:
-        """Of a split: what came before it counts in shares of after. Other reports say nothing of prices."""
-        if isinstance(report, InstrumentSplit) and report.instrument_id in self._instruments:
-            ratio = report.quantity / report.old if report.old else 0.0
-            self._split(report.instrument_id, report.now_ns, ratio)
-
     def _split(self, instrument_id: int, time_ns: int, ratio: float) -> None:
         if time_ns > self._splits.get(instrument_id, (0, 0.0))[0]:
             self._splits[instrument_id] = time_ns, ratio
@@ -222,9 +225,10 @@ class FeaturesEngine(Engine):
         if isinstance(message, GetCrossSection):
             return self.cross_section(message)
         if isinstance(message, GetFeatureStatus):
-            sources = tuple(feed.status() for feed in self.feeds.values())
-            config = self._config
-            return FeatureStatus(len(self._instruments), config.bars, config.bars_from, self.registry.digest, sources)
+            return self.status()
+        if isinstance(message, ApplySplit):
+            self.apply_split(message, ctx.now_ns)
+            return self.status()
         if isinstance(message, GetFeatureRegistry):
             return self.registry.answer(message.source.lower(), message.family.lower())
         if isinstance(message, ComputeFeatures):
@@ -236,6 +240,20 @@ class FeaturesEngine(Engine):
             _ = FeaturesConfig(bars=message.bars)  # refused here, by its name
             return Work(self._sets.write, (*self._sets.places, message))
         return super().on_request(message, ctx)
+
+    def status(self) -> FeatureStatus:
+        """What was taken of the star, and what was not."""
+        sources = tuple(feed.status() for feed in self.feeds.values())
+        config = self._config
+        return FeatureStatus(len(self._instruments), config.bars, config.bars_from, self.registry.digest, sources)
+
+    def apply_split(self, message: ApplySplit, now_ns: int) -> None:
+        """What came before a split counts in shares of after. UnknownInstrumentError; ModelError: it is to come."""
+        instrument = self._instrument(message.symbol, message.venue)
+        if message.time_ns > now_ns:
+            raise ModelError(f"split at {message.time_ns}", where="features", expected=f"one that was, up to {now_ns}")
+        ratio = message.new / message.old if message.old else 0.0
+        self._split(instrument.instrument_id, message.time_ns, ratio)
 
     def vector(self, message: GetFeatures) -> FeatureVector:
         """The newest values. UnknownInstrumentError, UnknownFeatureError."""

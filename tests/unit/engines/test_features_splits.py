@@ -10,8 +10,8 @@ from nautilus.core.ticks import BAR
 from nautilus.engines.features import FeaturesConfig, FeaturesEngine
 from nautilus.maths.indicators import BAR as BAR_INPUTS
 from nautilus.maths.indicators import KEPT_ROWS, every, through_splits, whole
-from nautilus.model.events import InstrumentSplit, OrderAccepted
-from nautilus.model.features import GetCrossSection, GetFeatures, GetFeatureStatus
+from nautilus.model.errors import ModelError, UnknownInstrumentError
+from nautilus.model.features import ApplySplit, GetCrossSection, GetFeatures, GetFeatureStatus
 from nautilus.store.no_feature_sets import NoFeatureSets
 from tests.kit.context import SECOND, RecordingContext, btcusdt
 from tests.kit.feature_rows import BASE, MINUTE, bar_rows, quote_rows, trade_rows
@@ -21,8 +21,8 @@ def engine(**config):
     return FeaturesEngine(FeaturesConfig(**{"bars_from": "hub", **config}), [btcusdt()], NoFeatureSets())
 
 
-def report(time_ns, new, old, instrument=1):
-    return InstrumentSplit(7, time_ns, 0, 0, instrument, 0, None, 0, new, 0, old=old)
+def tell(features, time_ns, new, old):
+    return features.on_request(ApplySplit("BTCUSDT", time_ns, new, old), RecordingContext(1 << 61))
 
 
 def walk(count, splits=(), seed=3):
@@ -70,8 +70,8 @@ def test_a_stream_that_is_told_of_splits_gives_what_a_batch_gives_bit_for_bit(fo
             [rows["begin_ns"][at], *(each[0] for each in splits if each[0] < rows["end_ns"][at])]
         )
         while waiting and waiting[0][0] < rows["end_ns"][at]:
-            features.on_report(report(*waiting[0]), ctx)
-            features.on_report(report(*waiting.pop(0)), ctx)
+            tell(features, *waiting[0])
+            tell(features, *waiting.pop(0))
         if at == restart:
             features = restarted(features)
         features.on_bar(rows[at : at + 1], ctx)
@@ -88,7 +88,7 @@ def test_a_split_that_is_told_late_gives_the_same_numbers_from_then_on(late):
     for features, at in ((on_time, 150), (told_late, 150 + late)):
         for part in (rows[:at], rows[at:]):
             features.on_bar(part, ctx)
-            features.on_report(report(*split), ctx)
+            tell(features, *split)
     mine, other = (each.bars.bank.values(0) for each in (on_time, told_late))
     kept = KEPT_ROWS["bar"]
     if 150 + late <= kept:
@@ -107,7 +107,7 @@ def test_a_bar_with_prices_from_both_sides_is_left_out_and_one_that_ended_before
     features, ctx = engine(), RecordingContext()
     rows = bar_rows([4_000, 4_000, 4_000, 1_000])
     features.on_bar(rows[:1], ctx)
-    features.on_report(report(split_ns, 4, 1), ctx)
+    tell(features, split_ns, 4, 1)
     features.on_bar(rows[1:3], ctx)
     assert ask_vector(features).values["avgprice"] == pytest.approx(400.025 / 4)
     features.on_bar(rows[3:], ctx)
@@ -124,7 +124,7 @@ def test_of_quotes_and_trades_the_features_begin_anew():
     quotes, trades = quote_rows(200), trade_rows(200)
     features.on_quote(quotes[:120], ctx)
     features.on_trade(trades[:120], ctx)
-    features.on_report(report(int(quotes["now_ns"][119]) + 1, 2, 1), ctx)
+    tell(features, int(quotes["now_ns"][119]) + 1, 2, 1)
     assert ask_vector(features, "mid", "tick_sign").undefined == {"mid": "too_few", "tick_sign": "too_few"}
     features.on_trade(trades[120:], ctx)
     assert ask_vector(features, "quote_sign").values == {"quote_sign": 0.0}, "the touch was of before"
@@ -143,7 +143,7 @@ def test_a_split_of_an_unknown_ratio_leaves_nothing_of_before():
     features, ctx = engine(), RecordingContext()
     rows = bar_rows([4_000] * 30 + [1_000] * 5)
     features.on_bar(rows[:29], ctx)
-    features.on_report(report(BASE + 30 * MINUTE, 4, 0), ctx)
+    tell(features, BASE + 30 * MINUTE, 4, 0)
     features.on_bar(rows[29:], ctx)
     vector = ask_vector(features, "avgprice", "sma_20")
     assert (vector.basis[0].window, vector.undefined) == (5, {"sma_20": "too_few"})
@@ -158,7 +158,7 @@ def test_a_step_as_of_a_split_that_nobody_told_of_is_named():
     assert told in ask_vector(features).basis[0].method
     assert told in features.on_request(GetCrossSection("avgprice"), ctx).basis.method
     assert told in ask_vector(restarted(features)).basis[0].method
-    features.on_report(report(BASE + 10 * MINUTE, 2, 1), ctx)
+    tell(features, BASE + 10 * MINUTE, 2, 1)
     assert told not in ask_vector(features).basis[0].method
     quotes = quote_rows(2)
     quotes["bid_ticks"][1] //= 2
@@ -171,7 +171,7 @@ def test_a_part_that_was_saved_before_a_split_is_put_into_new_shares():
     features.on_bar(bar_rows([4_000] * 30), ctx)
     versions = {name: version for name, (version, _) in features.bulk().items()}
     parts = {name: give() for name, (_, give) in features.bulk().items()}
-    features.on_report(report(BASE + 30 * MINUTE, 4, 1), ctx)
+    tell(features, BASE + 30 * MINUTE, 4, 1)
     assert all(features.bulk()[name][0] != version for name, version in versions.items())
     for name, part in parts.items():
         fresh.restore_bulk(name, part)
@@ -179,12 +179,14 @@ def test_a_part_that_was_saved_before_a_split_is_put_into_new_shares():
     assert ask_vector(fresh) == ask_vector(features)
 
 
-def test_other_reports_and_other_instruments_change_nothing():
-    features, ctx = engine(), RecordingContext()
+def test_a_split_of_another_or_to_come_is_refused_and_changes_nothing():
+    features, ctx = engine(), RecordingContext(BASE)
     features.on_bar(bar_rows([4_000] * 3), ctx)
     before = ask_vector(features)
-    features.on_report(OrderAccepted(1, BASE, 1, 1, 1, 1, None, 100, 5, 5), ctx)
-    features.on_report(report(BASE + 9 * MINUTE, 2, 1, instrument=99), ctx)
+    with pytest.raises(UnknownInstrumentError):
+        features.on_request(ApplySplit("NOPE", BASE, 2, 1), ctx)
+    with pytest.raises(ModelError, match="one that was"):
+        features.on_request(ApplySplit("BTCUSDT", BASE + 1, 2, 1), ctx)
     assert ask_vector(features) == before
     assert features.state() == {"splits": []}
     features.restore({"splits": [[99, BASE, 2.0]]})
@@ -199,7 +201,7 @@ def test_rows_are_kept_for_a_split_in_any_room():
         features.on_bar(rows[: count // 2], ctx)
         features = restarted(features)
         features.on_bar(rows[count // 2 :], ctx)
-        features.on_report(report(int(rows["end_ns"][-1]) + 1, 5, 2), ctx)
+        tell(features, int(rows["end_ns"][-1]) + 1, 5, 2)
         kept = {name: row[-KEPT_ROWS["bar"] :] for name, row in columns.items()}
         kept = {name: row * 2.5 if name == "volume" else row / 2.5 for name, row in kept.items()}
         table = whole(every("bar"), kept)
