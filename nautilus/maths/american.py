@@ -220,7 +220,7 @@ def _boundary(puts: _Puts) -> tuple[Array, Array]:
             wanted = puts.strike[:, None] * top / bottom
             wanted = np.where(np.isfinite(wanted), wanted, boundary)
             wanted = np.clip(wanted, 1e-12 * limit[:, None], limit[:, None])
-            moved = np.max(np.abs(wanted - boundary) / limit[:, None])
+            moved = np.max(np.abs(wanted - boundary) / limit[:, None], initial=0.0)
             boundary = wanted
             coefficients = _coefficients(boundary, limit, matrix)
             if moved < CLOSE:

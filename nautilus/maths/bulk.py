@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nautilus.maths.errors import Undefined, finite
+from nautilus.maths.bounds import MOST_WHOLE, whole_numbers, within
+from nautilus.maths.errors import Undefined, check_times, finite, same_length
 
 LEAST_DEGREES = 1e-3
 MOST_DEGREES = 1e6
@@ -41,7 +42,15 @@ class Bars(NamedTuple):
 
 
 def time_bars(now_ns: Integers, price_ticks: Integers, lots: Integers, bar_ns: int) -> Bars:
-    """Bars of `bar_ns` nanoseconds counted from the epoch; the last one, which no trade ends, is left out."""
+    """Bars of `bar_ns` nanoseconds counted from the epoch; the last one, which no trade ends, is left out.
+
+    Raises
+    ------
+    Undefined
+        ``empty``, ``mismatch``, ``unsorted``; ``out_of_range``: a bar of none, lots below 0 or beyond 2^53 in all.
+    """
+    within(bar_ns, "nanoseconds of a bar", 1, 1 << 62)
+    now_ns, price_ticks, lots = _trades(now_ns, price_ticks, lots)
     interval = now_ns // bar_ns
     first = np.flatnonzero(np.concatenate([[True], interval[1:] != interval[:-1]]))
     volume = np.add.reduceat(lots, first)
@@ -49,7 +58,15 @@ def time_bars(now_ns: Integers, price_ticks: Integers, lots: Integers, bar_ns: i
 
 
 def volume_bars(now_ns: Integers, price_ticks: Integers, lots: Integers, bar_lots: int) -> Bars:
-    """Bars that end with the trade that makes them `bar_lots` long; the last one, if shorter, is left out."""
+    """Bars that end with the trade that makes them `bar_lots` long; the last one, if shorter, is left out.
+
+    Raises
+    ------
+    Undefined
+        See `time_bars`.
+    """
+    within(bar_lots, "lots of a bar", 1, 1 << 62)
+    now_ns, price_ticks, lots = _trades(now_ns, price_ticks, lots)
     total = np.cumsum(lots)
     firsts, lasts, before = [], [], 0
     first = 0
@@ -63,6 +80,19 @@ def volume_bars(now_ns: Integers, price_ticks: Integers, lots: Integers, bar_lot
     begin, end = np.array(firsts, np.int64), np.array(lasts, np.int64)
     volume = total[end] - total[begin] + lots[begin]
     return Bars(now_ns[begin], now_ns[end], price_ticks[end], volume)
+
+
+def _trades(now_ns: Integers, price_ticks: Integers, lots: Integers) -> tuple[Integers, Integers, Integers]:
+    now, ticks = whole_numbers(now_ns, "stamps"), whole_numbers(price_ticks, "prices in ticks")
+    count = whole_numbers(lots, "lots", least=0)
+    same_length("stamps, prices and lots", (len(now), len(ticks), len(count)))
+    if not len(now):
+        raise Undefined("empty", "no trades", "at least one")
+    check_times(now, "stamps", equal=True)
+    # A sum of floats does not wrap as one of whole numbers would.
+    if count.sum(dtype=np.float64) > MOST_WHOLE:
+        raise Undefined("out_of_range", f"{count.sum(dtype=np.float64):.6g} lots", f"at most {MOST_WHOLE} in all")
+    return now, ticks, count
 
 
 def bought_shares(changes: Floats, *, decay: float = 0.95, degrees: float = 0.0) -> Floats:
@@ -98,12 +128,14 @@ def bought_shares(changes: Floats, *, decay: float = 0.95, degrees: float = 0.0)
         variance = square if variance < 0.0 else decay * variance + fresh * square
         if variance > 0.0:
             z = change / math.sqrt(variance)
-            shares[place] = student(z, degrees) if degrees else normal(z)
+            shares[place] = _student(z, degrees) if degrees else normal(z)
     return shares
 
 
 def normal(z: float) -> float:
-    """The normal distribution function."""
+    """The normal distribution function. Undefined (`not_finite`): NaN."""
+    if z != z:
+        raise Undefined("not_finite", "a score of nan", "a number")
     return 0.5 * math.erfc(-z * math.sqrt(0.5))
 
 
@@ -112,7 +144,16 @@ def student(z: float, degrees: float) -> float:
 
     x = degrees / (degrees + z^2); by Lentz's continued fraction (Numerical Recipes, 3rd edition, 6.4), on the side
     where it converges.
+
+    Raises
+    ------
+    Undefined
+        ``not_finite``, ``out_of_range``: z beyond 1e60 to either side, degrees beyond `LEAST_DEGREES`, `MOST_DEGREES`.
     """
+    return _student(within(z, "a score"), within(degrees, "degrees of freedom", LEAST_DEGREES, MOST_DEGREES))
+
+
+def _student(z: float, degrees: float) -> float:
     a, squares = 0.5 * degrees, degrees + z * z
     x, y = degrees / squares, z * z / squares
     if y == 0.0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import within
 from nautilus.maths.errors import LARGEST, Undefined, check_finite
 
 Array = npt.NDArray[np.float64]
@@ -33,9 +34,15 @@ class Sizes:
 
     A tree of sums and one of greatest values over the places: a change costs the logarithm of their number, and the
     sums do not drift as a running total does.
+
+    Parameters
+    ----------
+    places
+        Room at first, 2^26 at most; it grows as places are used.
     """
 
     def __init__(self, places: int = 1) -> None:
+        within(places, "places", 0, 1 << 26)
         self._half = 1
         while self._half < places:
             self._half *= 2

@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nautilus.maths.bounds import shaped, within
 from nautilus.maths.errors import Undefined, check_finite
 
 Array = NDArray[np.float64]
 
+MOST_ROWS: Final = 100_000_000
 METHODS: Final = ("sample", "ledoit_wolf", "constant_correlation", "ewma", "newey_west")
 
 
@@ -170,6 +172,7 @@ def newey_west(returns: ArrayLike, lags: int | None = None, half_life: float = 0
 
 def newey_west_lags(periods: int) -> int:
     """The rule floor(4 (T / 100)^(2/9)) of Newey and West (Review of Economic Studies 61, 1994), below T."""
+    within(periods, "periods", 0)
     return min(int(4.0 * (periods / 100.0) ** (2.0 / 9.0)), max(periods - 1, 0))
 
 
@@ -209,13 +212,12 @@ def shrunk(matrix: Array, target: Array, intensity: float) -> Array:
     Raises
     ------
     Undefined
-        ``out_of_range``: an intensity outside of 0 to 1; ``mismatch``: shapes differ.
+        ``out_of_range``: an intensity outside of 0 to 1; ``mismatch``: shapes differ; ``not_finite``.
     """
     if not 0.0 <= intensity <= 1.0:
         raise Undefined("out_of_range", f"shrinkage {intensity}", expected="0 to 1")
-    if matrix.shape != target.shape:
-        raise Undefined("mismatch", f"shapes {matrix.shape} and {target.shape}", expected="two of one shape")
-    return (1.0 - intensity) * matrix + intensity * target
+    found = shaped(matrix, "matrix", (None, None))
+    return (1.0 - intensity) * found + intensity * shaped(target, "target", found.shape)
 
 
 def correlation(covariance: ArrayLike) -> tuple[Array, Array]:
@@ -293,7 +295,7 @@ def check_symmetric(matrix: ArrayLike) -> Array:
     Undefined
         ``empty``; ``not_finite``; ``mismatch``: not square, or not symmetric to 1e-8 of its largest entry.
     """
-    found = np.asarray(matrix, dtype=np.float64)
+    found = np.asarray(matrix, dtype=np.float64, order="C")
     if found.ndim != 2 or found.shape[0] != found.shape[1]:
         raise Undefined("mismatch", f"a matrix of shape {found.shape}", expected="a square one")
     if not found.size:
@@ -311,16 +313,18 @@ def decay_weights(periods: int, half_life: float) -> Array:
     Raises
     ------
     Undefined
-        ``out_of_range``: a half-life that is not above 0 and finite.
+        ``out_of_range``: a half-life that is not above 0 and finite, or no rows.
     """
     if not (half_life > 0.0 and math.isfinite(half_life)):
         raise Undefined("out_of_range", f"half-life {half_life}", expected="above 0 and finite")
-    weights = np.exp2(np.arange(1 - periods, 1, dtype=np.float64) / half_life)
+    within(periods, "rows", 1, MOST_ROWS)
+    with np.errstate(over="ignore"):  # what is infinitely old weighs nothing
+        weights = np.exp2(np.arange(1 - periods, 1, dtype=np.float64) / half_life)
     return weights / float(np.sum(weights))
 
 
 def _checked(returns: ArrayLike, fewest: int) -> Array:
-    found = np.asarray(returns, dtype=np.float64)
+    found = np.asarray(returns, dtype=np.float64, order="C")
     if found.ndim != 2:
         raise Undefined("mismatch", f"returns of {found.ndim} dimensions", expected="rows of periods, columns of names")
     if not found.size:

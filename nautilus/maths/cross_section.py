@@ -67,12 +67,19 @@ def standardized(values: ArrayLike, weights: ArrayLike | None = None) -> Array:
 
 
 def rescaled(values: ArrayLike, lower: float = 0.0, upper: float = 1.0) -> Array:
-    """Values moved to the interval from `lower` to `upper`; a row of equal values becomes `lower`."""
+    """Values moved to the interval from `lower` to `upper`; a row of equal values becomes `lower`.
+
+    Raises
+    ------
+    Undefined
+        ``not_finite``: an infinite value or bound.
+    """
     found = _rows(values)
+    _deny_infinite(found)
     check_finite(np.array([lower, upper]), "bounds")
-    finite = np.isfinite(found)
-    least = np.min(np.where(finite, found, np.inf), axis=-1, keepdims=True)
-    most = np.max(np.where(finite, found, -np.inf), axis=-1, keepdims=True)
+    present = ~np.isnan(found)
+    least = np.min(np.where(present, found, np.inf), axis=-1, keepdims=True)
+    most = np.max(np.where(present, found, -np.inf), axis=-1, keepdims=True)
     span = np.where(most > least, most - least, 1.0)
     with np.errstate(invalid="ignore"):
         result: Array = (found - least) / span * (upper - lower) + lower
@@ -96,11 +103,16 @@ def tails(values: ArrayLike, lower: float = 0.2, upper: float = 0.8, fill: float
 
 
 def _rows(values: ArrayLike) -> Array:
-    found = np.asarray(values, dtype=np.float64)
+    found = np.asarray(values, dtype=np.float64, order="C")
     if not found.ndim or not found.shape[-1]:
         raise Undefined("empty", "a cross-section without stocks", expected="at least one")
     check_finite(np.where(np.isfinite(found), found, 0.0), "cross-section")
     return found
+
+
+def _deny_infinite(values: Array) -> None:
+    if np.isinf(values).any():
+        raise Undefined("not_finite", "a cross-section with an infinite value", expected="finite numbers, or none")
 
 
 def _ordered(values: Array) -> tuple[Array, NDArray[np.int64]]:
@@ -129,8 +141,7 @@ def _nearest_quantile(ordered: Array, counts: NDArray[np.int64], share: float) -
 
 
 def _mean(values: Array, weights: ArrayLike | None) -> Array:
-    if np.isinf(values).any():
-        raise Undefined("not_finite", "a cross-section with an infinite value", expected="finite numbers, or none")
+    _deny_infinite(values)
     present = ~np.isnan(values)
     if weights is None:
         counts = present.sum(axis=-1, keepdims=True)

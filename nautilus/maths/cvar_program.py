@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nautilus.maths.bounds import shaped
+from nautilus.maths.errors import Undefined
 from nautilus.maths.quadratic import Array, DenseProgram, Solver, bordered
 
 
@@ -24,11 +26,20 @@ class CvarProgram:
         Level, such as 0.95.
     over
         Constraints of x, and what its own objective adds.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``empty``, ``not_finite``; ``out_of_range``: the level is not between 0 and 1.
     """
 
     def __init__(self, returns: Array, beta: float, over: DenseProgram) -> None:
-        self._r, self._over = returns, over
-        count, n = returns.shape
+        self._r, self._over = shaped(returns, "scenarios", (None, len(over.q))), over
+        count, n = self._r.shape
+        if not count:
+            raise Undefined("empty", "no scenarios", "at least one")
+        if not 0.0 < beta < 1.0:
+            raise Undefined("out_of_range", f"level {beta}", "between 0 and 1")
         self._n, self._count = n, count
         self.q = np.concatenate([over.q, [1.0], np.full(count, 1.0 / ((1.0 - beta) * count))])
         self.b = over.b

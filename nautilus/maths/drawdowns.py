@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.bounds import within
+from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.returns import Floats, wealth
 
 
@@ -49,7 +50,8 @@ def max_drawdown(returns: npt.ArrayLike) -> Drawdown:
 
 
 def deepest_of(below: Floats) -> Drawdown:
-    """The deepest of a series of drawdowns; see `max_drawdown`."""
+    """The deepest of a series of drawdowns; see `max_drawdown`. Undefined as `errors.finite`."""
+    below = finite(below, "drawdowns")
     trough = int(below.argmin())
     depth = float(below[trough])
     if depth >= 0.0:
@@ -88,7 +90,7 @@ def ulcer_of(squares: float, periods: int) -> float:
     """See `ulcer_index`."""
     if periods < 2:
         raise Undefined("too_few", f"{periods} returns", expected="2 or more")
-    return math.sqrt(squares / (periods - 1))
+    return math.sqrt(within(squares, "a sum of squares", 0.0) / (periods - 1))
 
 
 def average_drawdown(returns: npt.ArrayLike) -> float:

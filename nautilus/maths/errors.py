@@ -77,17 +77,18 @@ def check_finite(array: NDArray[np.float64], name: str) -> None:
     if not good.all():
         place = tuple(int(each) for each in np.argwhere(~good)[0])
         raise Undefined("not_finite", f"{name} {list(place)} is {array[place]}", "finite numbers")
-    if array.size and not (array.max() <= LARGEST and array.min() >= -LARGEST):
+    if array.size and not (float(array.max()) <= LARGEST and float(array.min()) >= -LARGEST):
         place = tuple(int(each) for each in np.argwhere(np.abs(array) > LARGEST)[0])
         raise Undefined("out_of_range", f"{name} {list(place)} is {array[place]:.6g}", f"at most {LARGEST:g}")
 
 
-def check_times(times_ns: NDArray[np.int64], name: str = "times") -> None:
-    """Undefined (`duplicate_time`, `unsorted`) unless each is later than the one before."""
-    steps = np.diff(times_ns)
-    if (steps <= 0).any():
-        place = int(np.argmax(steps <= 0)) + 1
-        same = bool(steps[place - 1] == 0)
+def check_times(times_ns: NDArray[np.int64], name: str = "times", *, equal: bool = False) -> None:
+    """Undefined (`duplicate_time`, `unsorted`) unless each is later than the one before, or `equal` to it."""
+    # Compared, not subtracted: a difference of whole numbers may wrap.
+    wrong = times_ns[1:] < times_ns[:-1] if equal else times_ns[1:] <= times_ns[:-1]
+    if wrong.any():
+        place = int(np.argmax(wrong)) + 1
+        same = bool(times_ns[place] == times_ns[place - 1])
         raise Undefined(
             "duplicate_time" if same else "unsorted",
             f"{name} [{place}] is {'that' if same else 'before that'} of the one before",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import shaped
 from nautilus.maths.errors import Undefined, check_finite, finite, same_length
 from nautilus.maths.returns import Floats
 
@@ -86,12 +87,11 @@ def risk_shares(contributions: npt.ArrayLike, specific: npt.ArrayLike) -> tuple[
     Raises
     ------
     Undefined
-        ``too_few``; ``constant``: the sum never changes.
+        ``mismatch``, ``not_finite``; ``too_few``; ``constant``: the sum never changes.
     """
-    factors, rest = np.asarray(contributions, np.float64), np.asarray(specific, np.float64)
+    factors, rest = shaped(contributions, "contributions", (None, None)), shaped(specific, "specific returns", (None,))
     same_length("contributions and specific returns", (len(factors), len(rest)))
-    parts = np.column_stack([factors, rest])
-    check_finite(parts, "contributions")
+    parts = np.ascontiguousarray(np.column_stack([factors, rest]))
     if parts.shape[0] < 2:
         raise Undefined("too_few", f"{parts.shape[0]} periods", expected="2 or more")
     whole = parts.sum(axis=1)

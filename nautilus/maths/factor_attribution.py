@@ -62,7 +62,7 @@ def factor_attribution(exposures: ArrayLike, factor_returns: ArrayLike, returns:
         ``empty``, ``not_finite``, ``mismatch``, ``out_of_range`` (a loss of everything or more).
     """
     factors = matrix(factor_returns, "factor returns")
-    loads = np.asarray(exposures, np.float64)
+    loads = np.asarray(exposures, np.float64, order="C")
     loads = np.broadcast_to(loads, factors.shape) if loads.shape == factors.shape[1:] else matrix(loads, "exposures")
     total = np.asarray(returns, np.float64).reshape(-1)
     if loads.shape != factors.shape or len(total) != len(factors):
@@ -96,7 +96,7 @@ def portfolio_exposures(weights: ArrayLike, exposures: ArrayLike) -> Floats:
     Undefined
         ``empty``, ``not_finite``, ``mismatch``.
     """
-    held, loads = np.asarray(weights, np.float64), np.asarray(exposures, np.float64)
+    held, loads = (np.asarray(each, np.float64, order="C") for each in (weights, exposures))
     if not held.size or not loads.size:
         raise Undefined("empty", "no weights or exposures", "at least one asset and factor")
     if held.ndim not in (1, 2) or loads.ndim != held.ndim + 1 or loads.shape[:-1] != held.shape:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus.maths.covariance import check_symmetric
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import LARGEST, Undefined, check_finite
 
 Array = NDArray[np.float64]
 
@@ -108,7 +108,8 @@ def specific_risk(
     residuals
         Shape (T, N); NaN where a stock took no part.
     market_caps
-        Of the last period, shape (N,); None: nothing is shrunk.
+        Of the last period, shape (N,); None: nothing is shrunk. A stock whose own is missing (NaN, infinite, beyond
+        1e60, not above 0) is not shrunk.
     half_life
         In periods; 0: all weigh the same.
     fewest
@@ -121,7 +122,7 @@ def specific_risk(
     Undefined
         ``empty``; ``mismatch``; ``out_of_range``.
     """
-    found = np.asarray(residuals, dtype=np.float64)
+    found = np.asarray(residuals, dtype=np.float64, order="C")
     if found.ndim != 2 or not found.size:
         raise Undefined("empty", f"residuals of shape {found.shape}", expected="rows of periods, columns of stocks")
     if lags < 0 or fewest < 1 or pull < 0.0 or groups < 1 or not (half_life >= 0.0 and math.isfinite(half_life)):
@@ -134,7 +135,9 @@ def specific_risk(
     present = np.isfinite(found)
     counts = present.sum(axis=0)
     ages = np.arange(periods - 1, -1, -1, dtype=np.float64)
-    weights = np.ones(periods) if half_life == 0.0 else np.exp2(-ages / half_life)
+    check_finite(np.where(present, found, 0.0), "residuals")
+    with np.errstate(over="ignore"):  # what is infinitely old weighs nothing
+        weights = np.ones(periods) if half_life == 0.0 else np.exp2(-ages / half_life)
     scale = weights @ present
     scaled = np.where(present, found, 0.0) * np.sqrt(weights)[:, None]
     variances = np.einsum("ij,ij->j", scaled, scaled)
@@ -155,7 +158,7 @@ def specific_risk(
 
 def _shrunk_by_size(estimates: Array, caps: Array, pull: float, groups: int) -> tuple[Array, Array]:
     deviations, shrinkage = estimates.copy(), np.zeros(len(estimates))
-    known = np.flatnonzero(np.isfinite(estimates) & (caps > 0.0) & np.isfinite(caps))
+    known = np.flatnonzero(np.isfinite(estimates) & (caps > 0.0) & (caps <= LARGEST))
     ordered = known[np.argsort(caps[known], kind="stable")]
     for members in np.array_split(ordered, min(groups, max(len(ordered), 1))):
         if len(members) < 2:
@@ -188,6 +191,7 @@ def portfolio_risk(
     """
     held, loadings = _portfolio(weights, exposures)
     matrix = check_symmetric(factor_covariance)
+    check_finite(matrix, "factor covariance")
     deviations = np.asarray(specific_deviations, dtype=np.float64)
     if len(matrix) != loadings.shape[1] or deviations.shape != held.shape:
         raise Undefined(
@@ -195,8 +199,7 @@ def portfolio_risk(
             f"{loadings.shape} exposures, {matrix.shape} covariance, {deviations.shape} specific",
             expected="as many factors and stocks in each",
         )
-    if not np.isfinite(deviations).all():
-        raise Undefined("not_finite", "a specific risk that is not finite", expected="one for each stock that is held")
+    check_finite(deviations, "specific risks")
     exposed = held @ loadings
     along = matrix @ exposed
     factor_variance = float(exposed @ along)
@@ -233,8 +236,9 @@ def attribution(weights: ArrayLike, exposures: ArrayLike, returns: ArrayLike, fa
     Undefined
         ``empty``; ``mismatch``; ``not_finite``; ``out_of_range``: a loss of all, or of more.
     """
-    held, loadings = np.asarray(weights, dtype=np.float64), np.asarray(exposures, dtype=np.float64)
-    moved, factors = np.asarray(returns, dtype=np.float64), np.asarray(factor_returns, dtype=np.float64)
+    held, loadings, moved, factors = (
+        np.asarray(each, dtype=np.float64, order="C") for each in (weights, exposures, returns, factor_returns)
+    )
     if held.ndim != 2 or not held.size:
         raise Undefined("empty", f"weights of shape {held.shape}", expected="rows of periods, columns of stocks")
     if loadings.ndim != 3 or loadings.shape[:2] != held.shape or moved.shape != held.shape:
@@ -243,6 +247,8 @@ def attribution(weights: ArrayLike, exposures: ArrayLike, returns: ArrayLike, fa
         )
     if factors.shape != (len(held), loadings.shape[2]):
         raise Undefined("mismatch", f"factor returns {factors.shape}", expected=f"{(len(held), loadings.shape[2])}")
+    for name, found in (("weights", held), ("exposures", loadings), ("returns", moved), ("factor returns", factors)):
+        check_finite(found, name)
     contributions = np.einsum("dn,dnf->df", held, loadings) * factors
     total = np.einsum("dn,dn->d", held, moved)
     return linked(total, contributions)
@@ -259,7 +265,10 @@ def linked(total: ArrayLike, contributions: ArrayLike) -> Attribution:
     Undefined
         ``empty``; ``mismatch``; ``not_finite``; ``out_of_range``: a loss of all, or of more.
     """
-    whole, parts = np.asarray(total, dtype=np.float64), np.asarray(contributions, dtype=np.float64)
+    whole, parts = (
+        np.asarray(total, dtype=np.float64, order="C"),
+        np.asarray(contributions, dtype=np.float64, order="C"),
+    )
     if whole.ndim != 1 or not len(whole):
         raise Undefined("empty", "no periods", expected="at least one")
     if parts.ndim != 2 or len(parts) != len(whole):
@@ -282,13 +291,13 @@ def _carino(returns: Array, logs: Array) -> Array:
 
 
 def _portfolio(weights: ArrayLike, exposures: ArrayLike) -> tuple[Array, Array]:
-    held, loadings = np.asarray(weights, dtype=np.float64), np.asarray(exposures, dtype=np.float64)
+    held, loadings = (np.asarray(each, dtype=np.float64, order="C") for each in (weights, exposures))
     if held.ndim != 1 or not len(held):
         raise Undefined("empty", "a portfolio without stocks", expected="at least one")
     if loadings.ndim != 2 or len(loadings) != len(held):
         raise Undefined("mismatch", f"exposures of shape {loadings.shape}", expected=f"{len(held)} rows")
-    if not (np.isfinite(held).all() and np.isfinite(loadings).all()):
-        raise Undefined("not_finite", "a weight or an exposure that is not finite", expected="finite ones")
+    check_finite(held, "weights")
+    check_finite(loadings, "exposures")
     return held, loadings
 
 

@@ -273,7 +273,7 @@ def _rows_of(part: Array, rows: slice) -> Array:
 
 
 def _matrix(values: ArrayLike, what: str) -> Array:
-    found = np.asarray(values, dtype=np.float64)
+    found = np.asarray(values, dtype=np.float64, order="C")
     if found.ndim != 2:
         raise Undefined("mismatch", f"{what} of {found.ndim} dimensions", expected="rows of days, columns of stocks")
     if not found.size:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import shaped, whole_numbers, within
 from nautilus.maths.dated import check_dated
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, same_length
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
+
+
+MOST_PRODUCTS: Final = 1 << 24
 
 
 class Rates(NamedTuple):
@@ -73,7 +77,16 @@ def outright_and_spreads(product: Places, month: Places, quantity: Array, produc
     -------
     tuple
         Contracts alone and spreads (a long and a short one each), (products,) each.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``; ``out_of_range``: a product that is not there.
     """
+    within(products, "products", 0, MOST_PRODUCTS)
+    product, month = whole_numbers(product, "products", least=0, most=products - 1), whole_numbers(month, "months")
+    quantity = shaped(quantity, "quantities", (None,))
+    same_length("products, months and quantities", (len(product), len(month), len(quantity)))
     if not len(product):
         return np.zeros(products), np.zeros(products)
     order = np.lexsort((month, product))

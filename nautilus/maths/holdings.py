@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.maths.errors import Undefined, check_finite
-from nautilus.maths.performance import DAYS, LEAST_VARIANCE
+from nautilus.maths.performance import DAYS, LEAST_VARIANCE, root_of_year
 from nautilus.maths.returns import Floats
 
 JUMPS = (-0.4, 0.9)
@@ -77,7 +77,7 @@ def instrument_history(returns: npt.ArrayLike, benchmark: npt.ArrayLike | None =
     Undefined
         ``empty``, ``too_few``, ``mismatch``, ``not_finite``; ``out_of_range``: a return below -1.
     """
-    array = np.ascontiguousarray(returns, np.float64)
+    array = np.asarray(returns, np.float64, order="C")
     if array.ndim != 2:
         raise Undefined("mismatch", f"returns of {array.ndim} dimensions", expected="a row a period")
     if not array.size:
@@ -125,10 +125,10 @@ def holdings_risk(history: InstrumentHistory, weights: npt.ArrayLike, periods_pe
     Raises
     ------
     Undefined
-        ``mismatch``; ``not_finite``; ``constant``: what is held has no volatility.
+        ``mismatch``; ``not_finite``; ``constant``: what is held has no volatility; ``out_of_range``: periods a year.
     """
     held = np.ascontiguousarray(weights, np.float64)
-    covariance = history.covariance
+    covariance = np.asarray(history.covariance, np.float64, order="C")
     if held.shape != covariance.shape[:1]:
         raise Undefined("mismatch", f"{held.size} weights for {covariance.shape[0]} instruments", expected="one each")
     check_finite(held, "weights")
@@ -139,7 +139,7 @@ def holdings_risk(history: InstrumentHistory, weights: npt.ArrayLike, periods_pe
     scale = float(np.square(held) @ variances)
     if variance <= max(LEAST_VARIANCE, 1e-14 * scale):
         raise Undefined("constant", "what is held has no volatility", expected="a variance above 0")
-    root = math.sqrt(periods_per_year)
+    root = root_of_year(periods_per_year)
     spread = math.sqrt(variance)
     volatilities: Floats = np.sqrt(variances) * root
     correlation: float | None = None

@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nautilus.maths.bounds import SMALLEST
+from nautilus.maths.bounds import SMALLEST, shaped
+from nautilus.maths.covariance import check_symmetric
 from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.quadratic import Array
 
 LINKAGES = ("single", "complete", "average", "ward")
+_ROUNDING = 1e-14
 ORDERS = ("merge", "branch", "optimal")
 
 
@@ -56,13 +58,10 @@ def correlation_distance(covariance: Array) -> Array:
     Raises
     ------
     Undefined
-        ``constant``: an asset has no variance; ``empty``; ``not_finite``.
+        ``constant``: an asset has no variance; ``empty``; ``not_finite``; ``mismatch``: not square or symmetric.
     """
+    covariance = check_symmetric(covariance)
     check_finite(covariance, "covariance")
-    if not len(covariance):
-        raise Undefined("empty", "no assets", "at least one")
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-        raise Undefined("mismatch", f"a covariance of shape {covariance.shape}", "a square matrix")
     deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     if not np.all(deviation > SMALLEST):
         raise Undefined("constant", "an asset without variance", "returns that move")
@@ -78,12 +77,15 @@ def linkage(distance: Array, method: str = "single") -> list[Merge]:
     Raises
     ------
     Undefined
-        ``mismatch``: another method than `LINKAGES`.
+        ``mismatch``: another method than `LINKAGES`, or a matrix that is not square and symmetric; ``empty``;
+        ``not_finite``; ``out_of_range``: a distance below 0.
     """
     if method not in LINKAGES:
         raise Undefined("mismatch", f"linkage {method!r}", " or ".join(LINKAGES))
-    n = len(distance)
-    between = distance.copy()
+    n = len(check_symmetric(distance))
+    between = shaped(distance, "distances", (n, n)).copy()
+    if between.min() < 0.0:
+        raise Undefined("out_of_range", f"a distance of {between.min():g}", "0 or more")
     np.fill_diagonal(between, np.inf)
     names = np.arange(n)
     sizes = np.ones(n)
@@ -136,11 +138,12 @@ def ordered_leaves(merges: list[Merge], distance: Array, order: str = "optimal")
     Raises
     ------
     Undefined
-        ``mismatch``: another order.
+        ``mismatch``: another order, or distances of another number of leaves; ``not_finite``.
     """
     if order not in ORDERS:
         raise Undefined("mismatch", f"order of leaves {order!r}", " or ".join(ORDERS))
     n = len(merges) + 1
+    distance = shaped(distance, "distances", (n, n))
     if order == "merge" or n < 3:
         return leaves(merges)
     tree = _Tree(merges, distance)
@@ -239,8 +242,10 @@ def hierarchical_risk_parity(covariance: Array, method: str = "single", order: s
     Raises
     ------
     Undefined
-        ``constant``: an asset has no variance; ``mismatch``: no such linkage or order.
+        ``constant``: an asset has no variance; ``mismatch``: no such linkage or order; ``singular``: two halves that
+        both have no variance, or one below 0, as no returns have; and see `correlation_distance`.
     """
+    covariance = check_symmetric(covariance)
     distance = correlation_distance(covariance)
     merges = linkage(distance, method)
     row = np.asarray(ordered_leaves(merges, distance, order))
@@ -252,7 +257,13 @@ def hierarchical_risk_parity(covariance: Array, method: str = "single", order: s
             continue
         left, right = part[: len(part) // 2], part[len(part) // 2 :]
         one, other = _variance(covariance, left), _variance(covariance, right)
-        share = 1.0 - one / (one + other)
+        size = float(np.abs(covariance[np.ix_(part, part)]).max())
+        if min(one, other) < -_ROUNDING * size or one + other <= _ROUNDING * size:
+            raise Undefined(
+                "singular", f"halves of variance {one:g} and {other:g}", "a covariance that returns can have"
+            )
+        # Below 0 by rounding is 0.
+        share = min(1.0, max(0.0, 1.0 - one / (one + other)))
         weights[left] *= share
         weights[right] *= 1.0 - share
         waiting += [left, right]

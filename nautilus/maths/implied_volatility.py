@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.bounds import LARGEST, SMALLEST
+from nautilus.maths.bounds import LARGEST, SMALLEST, shaped
 from nautilus.maths.errors import Undefined
 from nautilus.maths.normal import cdf, erfcx, quantile
 
@@ -42,10 +42,29 @@ WHY: Final = (
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 _NODES: Final = 0.5 * (_POINTS + 1.0)
 _HALF_WEIGHTS: Final = 0.5 * _WEIGHTS
+_FARTHEST: Final = 300.0
 
 
 def normalised_black(x: Array, s: Array) -> Array:
-    """Normalised Black price of an out-of-the-money call: x <= 0, s > 0; relative error about 1e-15."""
+    """Normalised Black price of an out-of-the-money call: x <= 0, s > 0, one-dimensional; relative error about 1e-15.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``out_of_range``.
+    """
+    x = shaped(x, "logarithms of moneyness", (None,))
+    s = shaped(s, "total volatilities", x.shape)
+    if (x > 0.0).any() or (s <= 0.0).any():
+        raise Undefined("out_of_range", "a moneyness above 0, or a volatility that is not", "x <= 0 and s > 0")
+    with np.errstate(all="ignore"):  # what comes of extreme inputs is looked at
+        found = _normalised_black(x, s)
+    if not np.isfinite(found).all():
+        raise Undefined("out_of_range", "a moneyness or a volatility", "numbers of a market")
+    return found
+
+
+def _normalised_black(x: Array, s: Array) -> Array:
     h, t = x / s, 0.5 * s
     out = np.empty_like(h)
     low = 4.0 * t < 1.0 + np.abs(h)
@@ -105,12 +124,19 @@ def solve_normalised(x: Array, beta: Array, rest: Array) -> Array:
     Raises
     ------
     Undefined
-        ``not_converged``: a bug, as brackets always close.
+        ``mismatch``, ``not_finite``; ``out_of_range``: beta is not within its bounds; ``not_converged``: a bug, as
+        brackets always close.
     """
+    x = shaped(x, "logarithms of moneyness", (None,))
+    beta, rest = shaped(beta, "normalised prices", x.shape), shaped(rest, "rests", x.shape)
+    if (x > 0.0).any() or (x < -_FARTHEST).any() or (beta <= 0.0).any() or (rest <= 0.0).any():
+        raise Undefined("out_of_range", "a moneyness or a price", f"-{_FARTHEST:g} <= x <= 0 < beta < e^(x/2)")
+    if (np.abs(beta + rest - np.exp(0.5 * x)) > 1e-9 * np.exp(0.5 * x)).any():
+        raise Undefined("mismatch", "a rest that is not what the price leaves", "beta + rest = e^(x/2)")
     centre = np.sqrt(2.0 * np.abs(x))
     b_centre = np.zeros_like(x)
     off = centre > 0
-    b_centre[off] = normalised_black(x[off], centre[off])
+    b_centre[off] = _normalised_black(x[off], centre[off])
     s, branch = _start(x, beta, rest, centre, b_centre)
     low = np.where(branch == 0, 0.0, centre)
     high = np.where(branch == 0, centre, np.inf)
@@ -154,7 +180,7 @@ def _householder(x: Array, s: Array, beta: Array, rest: Array, branch: Array) ->
             above[up] = remainder < rest[up]
         under = ~up
         if under.any():
-            value = normalised_black(x[under], s[under])
+            value = _normalised_black(x[under], s[under])
             above[under] = value > beta[under]
             newton[under] = (beta[under] - value) / vega[under]
         down = branch == 0

@@ -14,9 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nautilus.maths.bounds import within
 from nautilus.maths.errors import Undefined, finite, same_length
 
 Floats = NDArray[np.float64]
+
+
+MOST_ROWS, MOST_DRAWS = 10_000_000, 1_000_000
 
 
 class Regression(NamedTuple):
@@ -85,7 +89,7 @@ def newey_west(y: ArrayLike, columns: ArrayLike, lags: int) -> Regression:
         from others; ``constant``: y is.
     """
     values = finite(y, "values", 2)
-    matrix = np.atleast_2d(np.asarray(columns, np.float64).T).T
+    matrix = np.ascontiguousarray(np.atleast_2d(np.asarray(columns, np.float64).T).T)
     if matrix.ndim != 2 or len(matrix) != len(values):
         raise Undefined("mismatch", f"{len(values)} values and columns of {len(matrix)}", "equal lengths")
     finite(matrix.ravel(), "columns", 0)
@@ -130,18 +134,21 @@ def block_bootstrap(
     Raises
     ------
     Undefined
-        ``too_few``: fewer than two blocks; ``out_of_range``.
+        ``too_few``: fewer than two blocks; ``out_of_range``; ``not_finite``: what `measure` gives.
     """
     if block < 1 or draws < 1:
         raise Undefined("out_of_range", f"blocks of {block}, {draws} draws", "1 or more")
     if rows < 2 * block:
         raise Undefined("too_few", f"{rows} rows for blocks of {block}", "at least two blocks")
+    within(rows, "rows", 1, MOST_ROWS)
+    within(draws, "draws", 1, MOST_DRAWS)
+    within(seed, "seed", 0, (1 << 63) - 1)
     chance = np.random.default_rng(seed)
     count = -(-rows // block)
     found = np.empty(draws)
     for draw in range(draws):
         first = chance.integers(0, rows - block + 1, count)
-        found[draw] = measure((first[:, None] + np.arange(block)).ravel()[:rows])
+        found[draw] = within(measure((first[:, None] + np.arange(block)).ravel()[:rows]), "a measure")
     low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)
 

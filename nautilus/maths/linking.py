@@ -67,6 +67,7 @@ def compounded(returns: ArrayLike) -> float:
 
 def smoothing(returns: Floats) -> Floats:
     """Logarithmic return over simple return, ln(1 + r) / r, which is 1 where r is 0."""
+    returns = np.asarray(returns, np.float64)
     check_losses(returns)
     return np.divide(np.log1p(returns), returns, out=np.ones_like(returns), where=returns != 0.0)
 
@@ -118,7 +119,7 @@ def matrix(values: ArrayLike, name: str) -> Floats:
     Undefined
         ``empty``, ``not_finite``.
     """
-    array = np.asarray(values, np.float64)
+    array = np.asarray(values, np.float64, order="C")
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2 or not array.size:

@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.errors import Undefined, check_finite
+
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 EQUITY, CALL, PUT, FUTURE, PERPETUAL = range(5)
@@ -110,9 +112,13 @@ class Columns:
 
 
 def total(values: Array, starts: Places) -> Array:
-    """Sums of sorted values (N,) or (N, M) from each start to the next."""
+    """Sums of sorted values (N,) or (N, M) from each start to the next. Undefined: ``mismatch``, ``not_finite``."""
     if not len(starts):
         return np.zeros((0, *values.shape[1:]))
+    if not len(values) or starts[-1] >= len(values):
+        raise Undefined("mismatch", f"{len(values)} values, a start at {starts[-1]}", "starts within the values")
+    values = np.asarray(values, np.float64)
+    check_finite(values, "values")
     result: Array = np.add.reduceat(values, starts, axis=0)
     return result
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.bounds import LARGEST, SMALLEST
+from nautilus.maths.bounds import LARGEST, SMALLEST, within
 from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.normal import cdf, erfcx
 
@@ -28,6 +28,7 @@ NEAR: Final = 30
 With fewer the cut is the best.
 """
 MOST_LOTS: Final = 1e15
+MOST_STEPS: Final = 100_000
 
 
 class FirstPassage(NamedTuple):
@@ -135,8 +136,17 @@ def move_to_call(
     tuple
         Move down (negative) and up, each to 1e-12; None where there is none before the end; 0.0 twice where a call is
         due.
+
+    Raises
+    ------
+    Undefined
+        ``not_finite``: an end, or what `excess` gives; ``out_of_range``: ends not below and above 0, no steps, or
+        more than `MOST_STEPS`.
     """
-    now = excess(0.0)
+    within(lowest, "the lowest move", -LARGEST, 0.0)
+    within(highest, "the highest move", 0.0)
+    within(steps, "steps", 1, MOST_STEPS)
+    now = _told(excess, 0.0)
     if now <= 0:
         return 0.0, 0.0
     found: list[float | None] = []
@@ -145,7 +155,7 @@ def move_to_call(
         for step in range(1, steps + 1):
             # Closer together near where the price is.
             outside = end * (step / steps) ** 2
-            if excess(outside) <= 0:
+            if _told(excess, outside) <= 0:
                 place = _bisect(excess, inside, outside)
                 break
             inside = outside
@@ -153,10 +163,17 @@ def move_to_call(
     return found[0], found[1]
 
 
+def _told(excess: Callable[[float], float], move: float) -> float:
+    found = excess(move)
+    if math.isnan(found):
+        raise Undefined("not_finite", f"an excess after a move of {move:g}", "a number")
+    return found
+
+
 def _bisect(excess: Callable[[float], float], inside: float, outside: float) -> float:
     for _ in range(60):
         middle = 0.5 * (inside + outside)
-        if excess(middle) > 0:
+        if _told(excess, middle) > 0:
             inside = middle
         else:
             outside = middle

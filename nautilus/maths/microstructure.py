@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.bounds import LARGEST, SMALLEST
-from nautilus.maths.errors import Undefined, finite
+from nautilus.maths.bounds import LARGEST, SMALLEST, whole_numbers
+from nautilus.maths.errors import Undefined, check_times, finite
 
 Floats = npt.NDArray[np.float64]
 Signs = npt.NDArray[np.int8]
+
+
+_FARTHEST_NS = 1 << 61
 
 
 def checked(values: npt.ArrayLike, what: str, least: int = 1, *, positive: bool = False) -> Floats:
@@ -244,12 +247,15 @@ def standing_quotes(
     Raises
     ------
     Undefined
-        ``unsorted``.
+        ``unsorted``; ``mismatch``, ``not_finite``, ``out_of_range``: stamps that are no whole numbers within 2^61.
     """
-    for stamps, what in ((trade_ns, "trades"), (quote_ns, "quotes")):
-        if (np.diff(stamps) < 0).any():
-            raise Undefined("unsorted", f"stamps of {what}", expected="in the order of time")
-    return np.searchsorted(quote_ns, trade_ns - lag_ns, side="left") - 1
+    trades = whole_numbers(trade_ns, "stamps of trades", least=-_FARTHEST_NS, most=_FARTHEST_NS)
+    quotes = whole_numbers(quote_ns, "stamps of quotes", least=-_FARTHEST_NS, most=_FARTHEST_NS)
+    if not -_FARTHEST_NS <= lag_ns <= _FARTHEST_NS:
+        raise Undefined("out_of_range", f"a lag of {lag_ns} ns", f"at most {_FARTHEST_NS}")
+    check_times(trades, "stamps of trades", equal=True)
+    check_times(quotes, "stamps of quotes", equal=True)
+    return np.searchsorted(quotes, trades - lag_ns, side="left") - 1
 
 
 __all__ = [

@@ -22,11 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from nautilus.maths import var
 from nautilus.maths.errors import Undefined, check_finite
-from nautilus.maths.normal_paths import normal_numbers, tridiagonal_forms
+from nautilus.maths.normal_paths import MOST_PATHS, normal_numbers, tridiagonal_forms
 from nautilus.maths.tridiagonal import Tridiagonal
 from nautilus.maths.var_parts import Parts, parts
 
-MOST_PATHS: Final = 10_000_000
 MOST_POSITIONS: Final = 2_000
 LEAST_PATHS: Final = 100
 _WINDOW: Final = 0.005
@@ -97,10 +96,12 @@ class Paths:
         self._along = along
         self.dimensions = size
         """Normal numbers of each path."""
-        first, form = tridiagonal_forms(seed, paths, squares, products)
+        # The form is of single precision: by a power of two its largest coefficient becomes about one.
+        _, exponent = math.frexp(max(float(np.abs(squares).max()), float(np.abs(products).max(initial=0.0))))
+        first, form = tridiagonal_forms(seed, paths, np.ldexp(squares, -exponent), np.ldexp(products, -exponent))
         self._stretch = _stretch(seed, paths, degrees)
         linear = length * first.astype(np.float64)
-        square = form.astype(np.float64)
+        square = np.ldexp(form.astype(np.float64), exponent)
         if self._stretch is not None:
             linear *= self._stretch
             square *= self._stretch * self._stretch
@@ -172,7 +173,7 @@ def root(covariance: ArrayLike, size: int) -> var.Floats:
     Undefined
         ``mismatch``, ``not_finite``; ``singular``: an eigenvalue below zero by more than rounding.
     """
-    matrix = np.asarray(covariance, dtype=np.float64)
+    matrix = np.asarray(covariance, dtype=np.float64, order="C")
     if matrix.shape != (size, size):
         raise Undefined("mismatch", f"a covariance of shape {matrix.shape} for {size} positions", "N x N for N")
     check_finite(matrix, "covariance")

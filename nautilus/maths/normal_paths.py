@@ -15,10 +15,15 @@ import numpy as np
 from numba import config, njit, prange
 from numpy.typing import NDArray
 
+from nautilus.maths.bounds import shaped, whole_numbers, within
+
 # Threads of the other layers do not outlive a fork.
 setattr(config, "THREADING_LAYER", "workqueue")  # noqa: B010 - numba makes its settings' names as it reads them
 
 LANES: Final = 256
+MOST_PATHS: Final = 10_000_000
+MOST_NUMBERS: Final = 1 << 31
+_MOST_COEFFICIENT: Final = 1e30
 _F, _U, _I, _W = np.float32, np.uint32, np.int32, np.uint64
 _QUARTER_TURN: Final = float(np.pi / 4 / 2**31)
 _ROWS = "float32[:, ::1]"
@@ -175,7 +180,19 @@ def tridiagonal_forms(
     -------
     first, form
         One of each path, in single precision.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``; ``out_of_range``: a seed below 0 or from 2^63, no path or more than `MOST_PATHS`,
+        coefficients beyond single precision.
     """
+    within(seed, "seed", 0, (1 << 63) - 1)
+    within(paths, "paths", 1, MOST_PATHS)
+    squares = shaped(squares, "squares", (None,))
+    products = shaped(products, "products", (max(0, squares.size - 1),))
+    for row in (squares, products):
+        within(float(np.abs(row).max(initial=0.0)), "a coefficient", 0.0, _MOST_COEFFICIENT)
     size = squares.size + squares.size % 2
     padded = np.zeros((2, size), np.float32)
     padded[0, : squares.size] = squares
@@ -186,10 +203,20 @@ def tridiagonal_forms(
 
 
 def normal_numbers(seed: int, paths: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """The first `count` numbers of each of these paths: a row of each."""
-    rows = np.empty((paths.size, count), np.float32)
-    _numbers(_mixed(seed), np.ascontiguousarray(paths, dtype=np.int64), rows)
+    """The first `count` numbers of each of these paths: a row of each.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``; ``out_of_range``: a seed, a path below 0, or more than `MOST_NUMBERS` in all.
+    """
+    within(seed, "seed", 0, (1 << 63) - 1)
+    wanted = whole_numbers(paths, "paths", least=0)
+    within(count, "numbers of a path", 1, MOST_NUMBERS // max(1, wanted.size))
+    rows = np.empty((wanted.size, count), np.float32)
+    # A copy: what is compiled takes no array that may not be written.
+    _numbers(_mixed(seed), wanted.copy(), rows)
     return rows
 
 
-__all__ = ["LANES", "normal_numbers", "tridiagonal_forms"]
+__all__ = ["LANES", "MOST_NUMBERS", "MOST_PATHS", "normal_numbers", "tridiagonal_forms"]

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.bounds import SMALLEST, shaped
+from nautilus.maths.errors import LARGEST, Undefined
 
 Array = npt.NDArray[np.float64]
 
@@ -41,13 +42,16 @@ def credits(requirement: npt.ArrayLike, delta: npt.ArrayLike, table: Sequence[Of
     Raises
     ------
     Undefined
-        ``out_of_range`` for a rate not from 0 to 1, a ratio not above 0 or a product that is not there.
+        ``mismatch``, ``not_finite``; ``out_of_range`` for a rate not from 0 to 1, a ratio not above 0 or a product that
+        is not there.
     """
-    needed, net = np.asarray(requirement, np.float64), np.asarray(delta, np.float64)
+    needed = shaped(requirement, "requirements", (None,))
+    net = shaped(delta, "deltas", needed.shape)
     left = np.abs(net)
     freed = np.zeros(len(needed))
     for row in table:
-        if not 0 <= row.rate <= 1 or row.ratio <= 0 or row.other_ratio <= 0:
+        ratios = (row.ratio, row.other_ratio)
+        if not 0 <= row.rate <= 1 or not all(SMALLEST <= each <= LARGEST for each in ratios):
             raise Undefined("out_of_range", f"offset {tuple(row)}", "a rate from 0 to 1 and ratios above 0")
         if not (0 <= row.product < len(needed) and 0 <= row.other < len(needed)) or row.product == row.other:
             raise Undefined("out_of_range", f"offset {tuple(row)}", "two products that are there")

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from nautilus.maths.bounds import LARGEST
+from nautilus.maths.bounds import LARGEST, shaped, within
 from nautilus.maths.cvar_program import CvarProgram
 from nautilus.maths.errors import Undefined, check_finite, finite
 from nautilus.maths.quadratic import Array, DenseProgram, solve
@@ -38,6 +39,12 @@ class Constraints:
         Weights that are held (n), and the most that the sizes of all changes may sum to; None: any.
     gross
         The most that the sizes of the weights may sum to; None: any.
+
+    Raises
+    ------
+    Undefined
+        ``empty``, ``mismatch``; ``not_finite``: NaN, or what may not be infinite (bounds may); ``out_of_range``: beyond
+        1e60, a turnover or gross exposure below 0; ``infeasible``: a bound below above its upper one.
     """
 
     lower: Array
@@ -56,6 +63,14 @@ class Constraints:
         return cls(np.zeros(n), np.ones(n))
 
     def __post_init__(self) -> None:
+        for name in ("lower", "upper", "groups", "group_lower", "group_upper", "previous"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, _numbers(given, name, 2 if name == "groups" else 1))
+        for name in ("budget", "turnover", "gross"):
+            given = getattr(self, name)
+            if given is not None:
+                within(given, name, -LARGEST if name == "budget" else 0.0)
         n = len(self.lower)
         if n == 0:
             raise Undefined("empty", "no assets", "at least one")
@@ -63,11 +78,28 @@ class Constraints:
             raise Undefined("mismatch", "bounds of different lengths", f"{n} of each")
         if self.groups is not None and self.groups.shape[1:] != (n,):
             raise Undefined("mismatch", f"groups of shape {self.groups.shape}", f"rows of {n}")
+        count = 0 if self.groups is None else len(self.groups)
+        for bound in (self.group_lower, self.group_upper):
+            if bound is not None and len(bound) != count:
+                raise Undefined("mismatch", f"{len(bound)} bounds of {count} groups", "one of each")
         if np.any(self.lower > self.upper):
             at = int(np.argmax(self.lower > self.upper))
             raise Undefined("infeasible", f"weight {at} from {self.lower[at]} to {self.upper[at]}", "lower <= upper")
         if self.turnover is not None and self.previous is None:
             raise Undefined("mismatch", "turnover without previous weights", "both")
+
+
+def _numbers(values: npt.ArrayLike, name: str, dimensions: int) -> Array:
+    found = np.asarray(values, dtype=np.float64, order="C")
+    if found.ndim != dimensions:
+        raise Undefined("mismatch", f"{name} of {found.ndim} dimensions", f"{dimensions}")
+    if name in ("groups", "previous"):
+        check_finite(found, name)
+    elif np.isnan(found).any():
+        raise Undefined("not_finite", f"{name} with NaN", "numbers")
+    else:
+        check_finite(found[np.isfinite(found)], name)
+    return found
 
 
 class Optimum(NamedTuple):
@@ -110,8 +142,8 @@ def minimum_variance(covariance: Array, constraints: Constraints) -> Optimum:
     Undefined
         ``singular``: the covariance has no inverse, so the weights would not be determined; ``infeasible``.
     """
-    _check_covariance(covariance)
-    found, gap, steps = _quadratic(2.0 * covariance, np.zeros(len(covariance)), _linear(constraints))
+    covariance = _checked_covariance(covariance)
+    found, gap, steps = _quadratic(2.0 * covariance, np.zeros(len(covariance)), _linear(constraints, len(covariance)))
     return Optimum(found, float(found @ covariance @ found), gap, steps)
 
 
@@ -125,9 +157,9 @@ def mean_variance(mean: Array, covariance: Array, aversion: float, constraints: 
     """
     if not 0 < aversion <= LARGEST:
         raise Undefined("out_of_range", f"aversion {aversion}", "above 0")
-    _check_mean(mean, covariance)
-    _check_covariance(covariance)
-    found, gap, steps = _quadratic(2.0 * aversion * covariance, -mean, _linear(constraints))
+    covariance = _checked_covariance(covariance)
+    mean = _checked_mean(mean, covariance)
+    found, gap, steps = _quadratic(2.0 * aversion * covariance, -mean, _linear(constraints, len(mean)))
     return Optimum(found, float(mean @ found - aversion * found @ covariance @ found), gap, steps)
 
 
@@ -140,9 +172,10 @@ def maximum_sharpe(mean: Array, covariance: Array, rate: float, constraints: Con
         ``infeasible``: nothing meets the constraints, or nothing that does has an excess return above 0;
         ``singular``.
     """
-    _check_mean(mean, covariance)
-    _check_covariance(covariance)
-    linear = _linear(constraints)
+    covariance = _checked_covariance(covariance)
+    mean = _checked_mean(mean, covariance)
+    within(rate, "rate")
+    linear = _linear(constraints, len(covariance))
     n, size = len(mean), linear.a.shape[1]
     # x = weights / excess return, last of it k = 1 / excess return: every bound is multiplied by k.
     excess = np.zeros(size + 1)
@@ -201,11 +234,10 @@ def minimum_cvar(returns: Array, beta: float, constraints: Constraints) -> Optim
     """
     if not 0 < beta < 1:
         raise Undefined("out_of_range", f"level {beta}", "between 0 and 1")
+    returns = shaped(returns, "returns", (None, None))
     if len(returns) < 2:
         raise Undefined("too_few", f"{len(returns)} scenarios", "2 or more")
-    if not np.all(np.isfinite(returns)):
-        raise Undefined("not_finite", "a return", "finite numbers")
-    linear = _linear(constraints)
+    linear = _linear(constraints, returns.shape[1])
     n, size = returns.shape[1], linear.a.shape[1]
     scale = float(np.abs(returns).max()) or 1.0
     wide = np.zeros((len(returns), size))
@@ -245,8 +277,10 @@ def _quadratic(p: Array, q: Array, linear: _Linear) -> tuple[Array, float, int]:
     return found.x[:n], found.gap * scale, found.iterations
 
 
-def _linear(constraints: Constraints) -> _Linear:
+def _linear(constraints: Constraints, assets: int) -> _Linear:
     """Weights, then for turnover buys and sells, then for gross exposure what is long and short, all of these >= 0."""
+    if len(constraints.lower) != assets:
+        raise Undefined("mismatch", f"constraints of {len(constraints.lower)} weights for {assets} assets", "as many")
     constraints = _with_inside(constraints)
     n = len(constraints.lower)
     parts = 2 * n * ((constraints.turnover is not None) + (constraints.gross is not None))
@@ -368,18 +402,17 @@ def _largest_return(mean: Array, linear: _Linear) -> float:
     return float(mean @ found.x[: len(mean)])
 
 
-def _check_mean(mean: Array, covariance: Array) -> None:
-    if mean.shape != covariance.shape[:1]:
-        raise Undefined("mismatch", f"{len(mean)} means of {len(covariance)} assets", "as many")
-    if not np.all(np.isfinite(mean)):
-        raise Undefined("not_finite", "an expected return", "finite numbers")
+def _checked_mean(mean: npt.ArrayLike, covariance: Array) -> Array:
+    return shaped(mean, "expected returns", (len(covariance),))
 
 
-def _check_covariance(covariance: Array) -> None:
+def _checked_covariance(values: npt.ArrayLike) -> Array:
     """Raise unless it is finite, symmetric and positive definite as far as its numbers can tell."""
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
+    covariance = shaped(values, "covariance", (None, None))
+    if covariance.shape[0] != covariance.shape[1]:
         raise Undefined("mismatch", f"a covariance of shape {covariance.shape}", "a square matrix")
-    check_finite(covariance, "covariance")
+    if not covariance.size:
+        raise Undefined("empty", "no assets", "at least one")
     if not np.allclose(covariance, covariance.T, rtol=1e-9, atol=0.0):
         raise Undefined("mismatch", "a covariance that is not symmetric", "a symmetric matrix")
     if not np.all(np.diag(covariance) > 0):
@@ -392,3 +425,4 @@ def _check_covariance(covariance: Array) -> None:
             f"a covariance of rank {rank} of {len(values)} assets",
             "more observations than assets, a shrunk covariance, or hierarchical risk parity, which inverts none",
         )
+    return covariance

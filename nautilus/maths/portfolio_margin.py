@@ -13,10 +13,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import shaped, whole_numbers, within
 from nautilus.maths.dated import Dated
+from nautilus.maths.errors import Undefined
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
+
+
+MOST_GROUPS: Final = 1 << 24
 
 
 class ScanRules(NamedTuple):
@@ -49,9 +54,19 @@ SCAN_RULES: Final[Dated[ScanRules]] = (
 
 
 def class_requirement(gains: Array, least: Array) -> Array:
-    """The largest loss of each class, at least its least amount; `gains` (classes, points)."""
+    """The largest loss of each class, at least its least amount; `gains` (classes, points).
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``out_of_range``; ``empty``: no points.
+    """
+    gains = shaped(gains, "gains", (None, None))
+    least = shaped(least, "least amounts", gains.shape[:1])
     if not gains.shape[0]:
         return np.zeros(0)
+    if not gains.shape[1]:
+        raise Undefined("empty", "a scan without points", "at least one")
     result: Array = np.maximum(np.maximum(-gains.min(axis=1), 0.0), least)
     return result
 
@@ -76,7 +91,17 @@ def group_requirement(gains: Array, least: Array, group: Places, groups: int, of
     -------
     Array
         (groups,): never more than the sum over its classes, and with one class what that class requires.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``out_of_range``; ``empty``: no points.
     """
+    within(groups, "groups", 0, MOST_GROUPS)
+    within(offset, "offset", 0.0, 1.0)
+    gains = shaped(gains, "gains", (None, None))
+    least = shaped(least, "least amounts", gains.shape[:1])
+    group = whole_numbers(group, "groups", gains.shape[:1], 0, groups - 1)
     count = np.bincount(group, minlength=groups)
     alone = count[group] == 1
     counted = np.where(alone[:, None] | (gains < 0), gains, offset * gains)

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import shaped
 from nautilus.maths.errors import Undefined
 
 Array = npt.NDArray[np.float64]
@@ -105,6 +106,11 @@ class DenseProgram:
         Rows that hold as at most (m x n, m); None: none.
     lower, upper
         Bounds of the unknowns (n); infinite where there is none.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``out_of_range``: beyond 1e60.
     """
 
     def __init__(
@@ -118,14 +124,17 @@ class DenseProgram:
         lower: Array | None = None,
         upper: Array | None = None,
     ) -> None:
-        n = len(q)
-        self.p, self.q = p, q
-        self.a = np.zeros((0, n)) if a is None else a
-        self.b = np.zeros(0) if b is None else b
-        self.g = np.zeros((0, n)) if g is None else g
-        rows = np.zeros(0) if h is None else h
-        low = np.full(n, -np.inf) if lower is None else lower
-        high = np.full(n, np.inf) if upper is None else upper
+        self.q = shaped(q, "q", (None,))
+        n = len(self.q)
+        self.p = shaped(p, "p", (n, n))
+        self.a = np.zeros((0, n)) if a is None else shaped(a, "a", (None, n))
+        self.b = np.zeros(0) if b is None else shaped(b, "b", (len(self.a),))
+        self.g = np.zeros((0, n)) if g is None else shaped(g, "g", (None, n))
+        rows = np.zeros(0) if h is None else shaped(h, "h", (len(self.g),))
+        if len(self.b) != len(self.a) or len(rows) != len(self.g):
+            raise Undefined("mismatch", "rows without what they are to be", "a with b, g with h")
+        low = np.full(n, -np.inf) if lower is None else _limits(lower, n)
+        high = np.full(n, np.inf) if upper is None else _limits(upper, n)
         self._low, self._high = np.flatnonzero(np.isfinite(low)), np.flatnonzero(np.isfinite(high))
         self.h = np.concatenate([rows, -low[self._low], high[self._high]])
         self._rows = len(rows)
@@ -167,11 +176,28 @@ class DenseProgram:
         return bordered(self.block(weight), self.a)
 
 
+def _limits(values: Array, n: int) -> Array:
+    found = np.asarray(values, dtype=np.float64)
+    if found.shape != (n,):
+        raise Undefined("mismatch", f"bounds of shape {found.shape}", f"({n})")
+    if np.isnan(found).any():
+        raise Undefined("not_finite", "a bound that is NaN", "numbers, or infinity")
+    shaped(found[np.isfinite(found)], "bounds", (None,))
+    return found
+
+
 def bordered(block: Array, a: Array) -> Solver:
     """What solves ``[block, A'; A, 0]`` for right sides; once refined.
 
     The block is inverted, not factored: NumPy has no solution with a triangular factor, and two right sides follow.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``; ``singular``: there is no inverse.
     """
+    if block.ndim != 2 or block.shape[0] != block.shape[1] or a.shape[1:] != block.shape[1:]:
+        raise Undefined("mismatch", f"a block of shape {block.shape}, rows of shape {a.shape}", "n x n and k x n")
     n, k = len(block), len(a)
     scale = np.abs(np.diag(block)).max(initial=0.0) or 1.0
     whole = np.zeros((n + k, n + k))

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import shaped
 from nautilus.maths.dated import Dated
 from nautilus.maths.errors import Undefined
 
@@ -50,7 +51,8 @@ STOCK_RULES: Final[Dated[StockRules]] = (
 
 
 def short_maintenance(price: Array, rules: StockRules) -> Array:
-    """Maintenance of one share sold short, Rule 4210(c)(2) and (c)(3)."""
+    """Maintenance of one share sold short, Rule 4210(c)(2) and (c)(3); of prices (N,). Undefined as `bounds.shaped`."""
+    price = shaped(price, "prices", (None,))
     low = np.maximum(rules.low_least, rules.low_rate * price)
     high = np.maximum(rules.short_least, rules.maintenance_short * price)
     return np.where(price < rules.low_price, low, high)
@@ -78,17 +80,16 @@ def requirement(
     Raises
     ------
     Undefined
-        ``not_finite``; ``negative_price``.
+        ``mismatch``, ``not_finite``; ``negative_price``.
     """
-    shares, each = np.asarray(quantity, np.float64), np.asarray(price, np.float64)
-    if not (np.isfinite(shares).all() and np.isfinite(each).all()):
-        raise Undefined("not_finite", "a quantity or price that is not finite", "finite numbers")
+    shares = shaped(quantity, "quantities", (None,))
+    each = shaped(price, "prices", shares.shape)
     if (each < 0).any():
         raise Undefined("negative_price", "a stock with a price below 0", "0 or more")
     value = np.abs(shares) * each
     rate: Array | float = rules.maintenance_long
     if long_rate is not None:
-        rate = np.maximum(np.asarray(long_rate, np.float64), rules.maintenance_long)
+        rate = np.maximum(shaped(long_rate, "rates", shares.shape), rules.maintenance_long)
     short = shares < 0
     maintenance = np.where(short, np.abs(shares) * short_maintenance(each, rules), value * rate)
     initial = value * np.where(short, rules.initial_short, rules.initial_long)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from nautilus.maths.bounds import SMALLEST, bounded
 from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.hidden_markov import forward, maximise, smooth, viterbi
-from nautilus.maths.regime_model import RegimeModel, Regimes
+from nautilus.maths.regime_model import Floats, RegimeModel, Regimes
 from nautilus.maths.regime_starts import VARIANCE_FLOOR, Start, starts_of
 
 STATES = (2, 3)
@@ -104,10 +104,10 @@ def read_regimes(model: RegimeModel, returns: ArrayLike) -> Regimes:
     Undefined
         ``empty``, ``not_finite``.
     """
-    x = bounded(finite(returns, "returns", 1), "returns")
+    x = _writable(bounded(finite(returns, "returns", 1), "returns"))
     shape = (len(x), model.states)
     filtered, smoothed, path = np.empty(shape), np.empty(shape), np.empty(len(x), np.int64)
-    parameters = (model.start, model.transition, model.means, model.variances)
+    parameters = _parameters(model)
     smooth(x, *parameters, filtered, smoothed)
     viterbi(x, *parameters, path)
     return Regimes(model, filtered, smoothed, path)
@@ -121,9 +121,9 @@ def log_likelihood(model: RegimeModel, returns: ArrayLike) -> float:
     Undefined
         ``empty``, ``not_finite``.
     """
-    x = bounded(finite(returns, "returns", 1), "returns")
+    x = _writable(bounded(finite(returns, "returns", 1), "returns"))
     shape = (len(x), model.states)
-    parameters = (model.start, model.transition, model.means, model.variances)
+    parameters = _parameters(model)
     return float(forward(x, *parameters, np.empty(shape), np.empty(shape), np.empty(len(x))))
 
 
@@ -131,6 +131,16 @@ def warm() -> float:
     """Run each kernel once on a short series, so that no request waits for a compiler."""
     angles = np.arange(60.0)
     return detect_regimes(np.sin(angles) * np.where(angles < 30, 1.0, 4.0), 2).model.log_likelihood
+
+
+def _writable(values: Floats) -> Floats:
+    """The values, or a copy: what is compiled takes no array that may not be written, though it writes to none."""
+    return values if values.flags.writeable else values.copy()
+
+
+def _parameters(model: RegimeModel) -> tuple[Floats, ...]:
+    parts = (model.start, model.transition, model.means, model.variances)
+    return tuple(_writable(np.ascontiguousarray(part, dtype=np.float64)) for part in parts)
 
 
 def _rank(end: tuple[float, Start]) -> tuple[bool, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus.maths.bounds import within
+from nautilus.maths.errors import finite
 from nautilus.maths.regime_model import Floats
 
 VARIANCE_FLOOR = 1e-3  # of the variance of the sample
@@ -12,7 +14,15 @@ Start = tuple[Floats, Floats, Floats, Floats]
 
 
 def starts_of(x: Floats, states: int) -> list[Start]:
-    """Places to begin at: groups by level, by size of the deviations, by their running mean, and fixed multiples."""
+    """Places to begin at: groups by level, by size of the deviations, by their running mean, and fixed multiples.
+
+    Raises
+    ------
+    Undefined
+        ``out_of_range``: neither two nor three states; and as `errors.finite`.
+    """
+    within(states, "states", 2, 3)
+    x = finite(x, "returns")
     deviations = np.abs(x - np.median(x))
     groups = [_grouped(x, states), _grouped(deviations, states)]
     groups += [_grouped(_running(deviations, span), states) for span in (5, 10, 20, 60)]

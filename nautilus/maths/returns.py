@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nautilus.maths.bounds import whole_numbers
 from nautilus.maths.errors import Undefined, check_times, finite
 
 Floats = npt.NDArray[np.float64]
@@ -61,7 +62,9 @@ def number(value: float, what: str) -> float:
 
 
 def constant(values: Floats) -> bool:
-    """All are the same: their deviation is 0, whatever rounding would make of it."""
+    """All are the same: their deviation is 0, whatever rounding would make of it. Undefined (`empty`): of none."""
+    if not values.size:
+        raise Undefined("empty", "no values", expected="at least 1")
     return bool(values.max() == values.min())
 
 
@@ -71,11 +74,9 @@ def periods(times_ns: npt.ArrayLike, size: int) -> Whole:
     Raises
     ------
     Undefined
-        ``mismatch``, ``duplicate_time``, ``unsorted``.
+        ``mismatch``, ``duplicate_time``, ``unsorted``; ``not_finite``, ``out_of_range``: not whole numbers.
     """
-    times = np.ascontiguousarray(times_ns, np.int64)
-    if times.shape != (size,):
-        raise Undefined("mismatch", f"{times.size} times for {size} values", expected="one each")
+    times = whole_numbers(times_ns, "times", (size,))
     check_times(times)
     return times
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nautilus.maths.bounds import SMALLEST
+from nautilus.maths.bounds import SMALLEST, shaped
+from nautilus.maths.covariance import check_symmetric
 from nautilus.maths.errors import Undefined, check_finite
 from nautilus.maths.quadratic import Array
 
@@ -50,19 +51,17 @@ def risk_parity(covariance: Array, budgets: Array | None = None) -> RiskParity:
     Raises
     ------
     Undefined
-        ``out_of_range``: a budget is not above 0; ``singular``: the covariance has no inverse; ``not_converged``.
+        ``empty``, ``mismatch``, ``not_finite``; ``constant``: an asset has no variance; ``out_of_range``: a budget is
+        not above 0; ``singular``: the covariance has no inverse; ``not_converged``.
     """
-    n = len(covariance)
-    if n == 0:
-        raise Undefined("empty", "no assets", "at least one")
+    covariance = check_symmetric(covariance)
     check_finite(covariance, "covariance")
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-        raise Undefined("mismatch", f"a covariance of shape {covariance.shape}", "a square matrix")
+    n = len(covariance)
     if budgets is not None:
-        check_finite(np.asarray(budgets, float), "risk budgets")
-        if np.shape(budgets) != (n,) or not np.all(np.asarray(budgets) > 0):
+        budgets = shaped(budgets, "risk budgets", (n,))
+        if not np.all(budgets > 0):
             raise Undefined("out_of_range", "a risk budget", f"{n} budgets above 0")
-    wanted = np.full(n, 1.0 / n) if budgets is None else np.asarray(budgets, float) / np.sum(budgets)
+    wanted = np.full(n, 1.0 / n) if budgets is None else budgets / np.sum(budgets)
     if not np.all(wanted > 0):
         raise Undefined("out_of_range", "a risk budget", f"{n} budgets above 0")
     deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))

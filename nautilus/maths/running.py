@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nautilus.maths import performance
 from nautilus.maths.drawdowns import NONE, Drawdown, max_drawdown, ulcer_of
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, finite, same_length
 from nautilus.maths.performance import DAYS
 from nautilus.maths.returns import Floats, compoundable, number, paired, wealth
 
@@ -65,7 +65,8 @@ class Moments:
 
     @classmethod
     def of(cls, values: Floats) -> Moments:
-        """The moments of many at once; shape (n,)."""
+        """The moments of many at once; shape (n,). Undefined: see `errors.finite`."""
+        values = finite(values, "values", 0)
         moments = cls()
         if values.size:
             moments.n = values.size
@@ -97,6 +98,7 @@ class Moments:
     @property
     def average(self) -> float:
         """The mean, by the compensated sum."""
+        self.need(1)
         return self._sum.value / self.n
 
     @property
@@ -128,7 +130,9 @@ class Joint:
 
     @classmethod
     def of(cls, left: Floats, right: Floats) -> Joint:
-        """Many pairs at once; shape (n,) each."""
+        """Many pairs at once; shape (n,) each. Undefined: ``mismatch``, and see `errors.finite`."""
+        left, right = finite(left, "values", 0), finite(right, "values", 0)
+        same_length("the two series", (left.size, right.size))
         joint = cls()
         joint.left, joint.right = Moments.of(left), Moments.of(right)
         joint.shared = float((left - joint.left.mean) @ (right - joint.right.mean)) if left.size else 0.0
@@ -202,7 +206,8 @@ class RunningPerformance:
     """Measures of one portfolio; `threshold` a period divides gains from losses in Sortino and Omega."""
 
     def __init__(self, threshold: float = 0.0, periods_per_year: float = DAYS) -> None:
-        self.threshold, self.periods_per_year = threshold, periods_per_year
+        performance.root_of_year(periods_per_year)
+        self.threshold, self.periods_per_year = performance.rate_of(threshold), periods_per_year
         self.moments = Moments()
         self.drawdown = RunningDrawdown()
         self._growth = Joint()  # period, cumulative log return
@@ -421,6 +426,7 @@ class RunningRelative:
     """Measures against a benchmark, of the periods in which both have a return."""
 
     def __init__(self, periods_per_year: float = DAYS) -> None:
+        performance.root_of_year(periods_per_year)
         self.periods_per_year = periods_per_year
         self._joint = Joint()  # of the portfolio and of the benchmark
         self._active = Moments()

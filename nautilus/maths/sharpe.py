@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined, finite
+from nautilus.maths.errors import LARGEST, Undefined, finite
 from nautilus.maths.performance import excess_kurtosis, rate_of, sharpe_ratio, skewness
 from nautilus.maths.returns import number
 
@@ -61,12 +61,13 @@ def expected_best_sharpe(trials: int, variance: float) -> float:
     variance
         Of the trials' Sharpe ratios, a period.
     """
-    if trials < 1 or not math.isfinite(variance) or variance < 0.0:
+    if not (1 <= trials <= LARGEST and 0.0 <= variance <= LARGEST):
         raise Undefined("out_of_range", f"{trials} trials of variance {variance}", expected="1 trial or more, from 0")
     if trials == 1:
         return 0.0
-    first = _NORMAL.inv_cdf(1.0 - 1.0 / trials)
-    second = _NORMAL.inv_cdf(1.0 - 1.0 / (trials * math.e))
+    # Of the tail itself: 1 less a small number would lose its digits.
+    first = -_NORMAL.inv_cdf(1.0 / trials)
+    second = -_NORMAL.inv_cdf(1.0 / (trials * math.e))
     return math.sqrt(variance) * ((1.0 - EULER) * first + EULER * second)
 
 

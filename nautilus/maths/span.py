@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined
+from nautilus.maths.bounds import shaped
 from nautilus.maths.futures_margin import outright_and_spreads
 
 Array = npt.NDArray[np.float64]
@@ -28,9 +28,14 @@ WEIGHTS: Final[Array] = np.array([1.0] * 14 + [COVERED] * 2)
 
 
 def scan_risk(gains: Array) -> Array:
-    """The largest of the sixteen weighted losses, never below 0; `gains` (products, 16), unweighted."""
-    if gains.shape[-1] != len(WEIGHTS):
-        raise Undefined("mismatch", f"{gains.shape[-1]} scenarios", f"{len(WEIGHTS)}")
+    """The largest of the sixteen weighted losses, never below 0; `gains` (products, 16), unweighted.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``out_of_range``.
+    """
+    gains = shaped(gains, "gains", (None, len(WEIGHTS)))
     if not gains.shape[0]:
         return np.zeros(0)
     result: Array = np.maximum((-gains * WEIGHTS).max(axis=-1), 0.0)
@@ -96,8 +101,19 @@ def requirement(
         Value of the long options less that of the short ones.
     credit
         Between products.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``out_of_range``.
     """
     scan = scan_risk(gains)
+    given = (spreads, spread_charge, shorts, short_charge, option_value)
+    spreads, spread_charge, shorts, short_charge, option_value = (
+        shaped(each, name, scan.shape)
+        for each, name in zip(given, ("spreads", "charges", "shorts", "least amounts", "option values"), strict=True)
+    )
+    credit = shaped(credit, "credits", scan.shape if np.ndim(credit) else ())
     charge = spreads * spread_charge
     least = shorts * short_charge
     total = np.maximum(np.maximum(scan + charge - credit, 0.0), least)

@@ -36,8 +36,9 @@ from nautilus.core.option_pairing import (
     STRADDLE,
     pair_options,
 )
+from nautilus.maths.bounds import shaped, whole_numbers
 from nautilus.maths.dated import Dated
-from nautilus.maths.errors import Undefined
+from nautilus.maths.errors import Undefined, same_length
 
 Array = npt.NDArray[np.float64]
 KINDS: Final = {
@@ -141,7 +142,16 @@ def naked_requirement(
     broad: npt.NDArray[np.bool_],
     rules: OptionRules,
 ) -> Array:
-    """Of one unit of a short option alone, its premium included."""
+    """Of one unit of a short option alone, its premium included; arrays (N,).
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``.
+    """
+    price = shaped(price, "prices", (None,))
+    spot, strike = shaped(spot, "prices of underlyings", price.shape), shaped(strike, "strikes", price.shape)
+    same_length("options", (np.size(is_call), np.size(broad), price.size))
     out = np.where(is_call, np.maximum(strike - spot, 0.0), np.maximum(spot - strike, 0.0))
     rate = np.where(broad, rules.broad_rate, rules.rate)
     least = rules.least_rate * np.where(is_call, spot, strike)
@@ -149,22 +159,40 @@ def naked_requirement(
     return result
 
 
-def check(options: Options, underlyings: Underlyings) -> None:
-    """Undefined (`not_finite`, `negative_price`, `expired`, `unsorted`, `mismatch`, `out_of_range`) for bad options."""
-    numbers = (options.quantity, options.multiplier, options.price, options.strike, options.years)
-    if not all(np.isfinite(each).all() for each in (*numbers, underlyings.spot, underlyings.shares)):
-        raise Undefined("not_finite", "an option or its underlying is not finite", "finite numbers")
+def checked(options: Options, underlyings: Underlyings) -> tuple[Options, Underlyings]:
+    """The same as whole arrays of their kinds.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``negative_price``, ``expired``, ``unsorted``, ``out_of_range``.
+    """
+    count, size = np.shape(options.underlying), np.shape(underlyings.spot)
+    options = Options(
+        whole_numbers(options.underlying, "underlyings", least=0),
+        *(shaped(getattr(options, name), name, count) for name in Options._fields[1:6]),
+        whole_numbers(options.expiry, "expiries", count),
+        whole_numbers(options.is_call, "calls", count, 0, 1).astype(np.bool_),
+    )
+    underlyings = Underlyings(
+        *(
+            shaped(getattr(underlyings, name), name, (None,) if name == "spot" else size)
+            for name in Underlyings._fields[:4]
+        ),
+        whole_numbers(underlyings.broad, "broad indices", size, 0, 1).astype(np.bool_),
+    )
     if (options.price < 0).any() or (options.strike <= 0).any() or (underlyings.spot < 0).any():
         raise Undefined("negative_price", "an option with a negative price or strike", "0 or more, strikes above 0")
     if (options.years < 0).any():
         raise Undefined("expired", "an option that has expired", "options that have not")
     if (np.diff(options.underlying) < 0).any():
         raise Undefined("unsorted", "options of one underlying apart", "those of one underlying together, ascending")
-    counts = np.bincount(options.underlying, minlength=len(underlyings.spot))
-    if len(counts) > len(underlyings.spot):
+    if options.underlying.size and options.underlying[-1] >= len(underlyings.spot):
         raise Undefined("mismatch", "an option of an underlying that is not given", "each underlying")
+    counts = np.bincount(options.underlying, minlength=len(underlyings.spot))
     if counts.size and counts.max() > MOST_LEGS:
         raise Undefined("out_of_range", f"{counts.max()} options of one underlying", f"at most {MOST_LEGS}")
+    return options, underlyings
 
 
 def requirement(options: Options, underlyings: Underlyings, rules: OptionRules) -> StrategyMargin:
@@ -173,9 +201,9 @@ def requirement(options: Options, underlyings: Underlyings, rules: OptionRules) 
     Raises
     ------
     Undefined
-        See `check`.
+        See `checked`.
     """
-    check(options, underlyings)
+    options, underlyings = checked(options, underlyings)
     groups = len(underlyings.spot)
     place = options.underlying
     multiplier = np.ones(groups)
@@ -188,12 +216,12 @@ def requirement(options: Options, underlyings: Underlyings, rules: OptionRules) 
         options.is_call, options.price, underlyings.spot[place], options.strike, underlyings.broad[place], rules
     )
     shorts, relief, rows = pair_options(
-        np.ascontiguousarray(options.quantity, np.float64),
-        np.ascontiguousarray(options.strike, np.float64),
-        np.ascontiguousarray(options.expiry, np.int64),
+        options.quantity,
+        options.strike,
+        options.expiry,
         value,
         naked,
-        np.ascontiguousarray(options.is_call, np.int8),
+        options.is_call.astype(np.int8),
         starts,
         underlyings.spot,
         underlyings.shares / multiplier,

@@ -10,6 +10,7 @@ the lowest print of the day; each names its source. The closes of 2008, 2010 and
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus.maths import var
-from nautilus.maths.bounds import SMALLEST
-from nautilus.maths.errors import Undefined, check_finite, finite
+from nautilus.maths.bounds import SMALLEST, whole_numbers
+from nautilus.maths.errors import Undefined, check_finite, check_times, finite
 
 EQUITY: Final = "equity"
 """The factor of the historical scenarios: a broad index of shares."""
@@ -26,6 +27,7 @@ DAY_NS: Final = 86_400_000_000_000
 _LONGEST_GAP: Final = 5
 """Days between the close that counts for a day and the day: a weekend with a holiday to each side."""
 _SATURDAY, _MONDAY = 5, 0
+_EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 
 
 class Scenario(NamedTuple):
@@ -104,6 +106,7 @@ def days_of(times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     Times at midnight stand for the day that begins with them; but where they are ends of days (Saturdays are among
     them, as the end of Friday, and no Mondays), for the one that ends.
     """
+    times_ns = whole_numbers(times_ns, "times")
     days = times_ns // DAY_NS
     if (times_ns % DAY_NS == 0).all():
         weekdays = (days + 3) % 7
@@ -118,7 +121,7 @@ def return_between(days: NDArray[np.int64], closes: ArrayLike, begin: str, end: 
     Parameters
     ----------
     days
-        T, since 1970, increasing.
+        T, since 1970, never descending; of closes of one day the last counts.
     closes
         T.
     begin, end
@@ -128,14 +131,14 @@ def return_between(days: NDArray[np.int64], closes: ArrayLike, begin: str, end: 
     ------
     Undefined
         ``missing_days``: no close of that day or of the five before it; ``negative_price``; ``empty``, ``not_finite``,
-        ``mismatch``.
+        ``mismatch``, ``unsorted``; ``out_of_range``: no such day.
     """
     found = finite(closes, "closes")
-    if days.shape != found.shape:
-        raise Undefined("mismatch", f"{days.size} days of {found.size} closes", "one of each")
+    days = whole_numbers(days, "days", found.shape)
+    check_times(days, "days", equal=True)
     prices = []
     for day in (begin, end):
-        wanted = int(np.datetime64(day, "D").astype(np.int64))
+        wanted = _day(day)
         place = int(np.searchsorted(days, wanted, side="right")) - 1
         if place < 0 or wanted - int(days[place]) > _LONGEST_GAP:
             raise Undefined("missing_days", f"no close of {day}", "prices from before the scenario to its end")
@@ -143,6 +146,14 @@ def return_between(days: NDArray[np.int64], closes: ArrayLike, begin: str, end: 
     if min(prices) <= 0.0:
         raise Undefined("negative_price", f"a price of {min(prices)}", "prices above 0")
     return prices[1] / prices[0] - 1.0
+
+
+def _day(iso: str) -> int:
+    """Days since 1970."""
+    try:
+        return datetime.date.fromisoformat(iso).toordinal() - _EPOCH
+    except ValueError:
+        raise Undefined("out_of_range", f"a day {iso!r}", "YYYY-MM-DD") from None
 
 
 def beta(returns: ArrayLike, factor: ArrayLike) -> float:
@@ -197,7 +208,7 @@ def factor_returns(sensitivities: ArrayLike, shocks: ArrayLike) -> var.Floats:
     Undefined
         ``mismatch``, ``not_finite``.
     """
-    matrix = np.asarray(sensitivities, dtype=np.float64)
+    matrix = np.asarray(sensitivities, dtype=np.float64, order="C")
     vector = np.asarray(shocks, dtype=np.float64)
     if matrix.ndim != 2 or vector.ndim != 1 or matrix.shape[1] != vector.size:
         raise Undefined("mismatch", f"sensitivities of shape {matrix.shape} to {vector.size} shocks", "N x F to F")

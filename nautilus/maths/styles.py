@@ -18,6 +18,7 @@ from nautilus.maths.bounds import SMALLEST
 from nautilus.maths.errors import LARGEST, Undefined, check_finite
 
 LEAST_HALF_LIFE = 1e-3
+MOST_WINDOW = 1_000_000
 
 Array = NDArray[np.float64]
 
@@ -31,13 +32,13 @@ def decay(window: int, half_life: float) -> Array:
     Raises
     ------
     Undefined
-        ``out_of_range``: a window or half-life that is not above 0.
+        ``out_of_range``: a window that is not above 0, or beyond `MOST_WINDOW`; a half-life below `LEAST_HALF_LIFE`.
     """
-    if window <= 0 or not LEAST_HALF_LIFE <= half_life <= LARGEST:
+    if not 0 < window <= MOST_WINDOW or not LEAST_HALF_LIFE <= half_life <= LARGEST:
         raise Undefined(
             "out_of_range",
             f"window {window}, half-life {half_life}",
-            expected=f"above 0, and {LEAST_HALF_LIFE} or more",
+            expected=f"1 to {MOST_WINDOW}, and {LEAST_HALF_LIFE} or more",
         )
     ages = np.arange(window, dtype=np.float64)[::-1]
     weights: Array = np.exp(-(np.log(2.0) / half_life) * ages)

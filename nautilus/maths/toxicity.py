@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nautilus.maths.bounds import within
+from nautilus.maths.errors import Undefined
+
 NORMAL, ONE_SIDED, HURRIED, STRESSED = REGIMES = ("normal", "one_sided", "hurried", "stressed")
 
 
@@ -69,7 +72,17 @@ def regime(one_sided: bool, hurried: bool) -> str:
 
 
 def regime_score(name: str, percentile: float, pace: float) -> float:
-    """How clearly: the percentile that makes it, of both the lower one; of ``normal`` how far the higher is from 1."""
+    """How clearly: the percentile that makes it, of both the lower one; of ``normal`` how far the higher is from 1.
+
+    Raises
+    ------
+    Undefined
+        ``not_finite``, ``out_of_range``: a percentile or pace that is not from 0 to 1, or no such regime.
+    """
+    within(percentile, "percentile", 0.0, 1.0)
+    within(pace, "pace", 0.0, 1.0)
+    if name not in REGIMES:
+        raise Undefined("out_of_range", f"regime {name!r}", " or ".join(REGIMES))
     if name == NORMAL:
         return 1.0 - max(percentile, pace)
     return {ONE_SIDED: percentile, HURRIED: pace, STRESSED: min(percentile, pace)}[name]
@@ -111,7 +124,17 @@ class Combined(NamedTuple):
 
 
 def combined(scales: Sequence[Scale]) -> Combined:
-    """The scales of one instrument at one time."""
+    """The scales of one instrument at one time.
+
+    Raises
+    ------
+    Undefined
+        ``not_finite``, ``out_of_range``: a number that is not from 0 to 1.
+    """
+    for scale in scales:
+        for name, given in zip(Scale._fields, scale, strict=True):
+            if given is not None:
+                within(given, name, 0.0, 1.0)
     values = [scale.value for scale in scales if scale.value is not None]
     ranks = [scale.percentile for scale in scales if scale.percentile is not None]
     filled = sum(scale.filled for scale in scales) / len(scales) if scales else 0.0

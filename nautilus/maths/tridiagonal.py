@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from nautilus.maths.bounds import shaped
+from nautilus.maths.errors import finite
 from nautilus.maths.var import Floats
 
 _SIGNATURES: Final = {
@@ -124,11 +126,18 @@ class Tridiagonal:
     matrix
         Symmetric, n x n.
     vector
-        n; the first basis vector lies along it.
+        n, 1 or more; the first basis vector lies along it.
+
+    Raises
+    ------
+    Undefined
+        ``empty``, ``mismatch``, ``not_finite``, ``out_of_range``.
     """
 
     def __init__(self, matrix: Floats, vector: Floats) -> None:
+        vector = finite(vector, "a vector")
         n = vector.size
+        matrix = shaped(matrix, "a matrix", (n, n))
         self.diagonal = np.zeros(n)
         self.beside = np.zeros(max(0, n - 1))
         self._reflectors = np.zeros((n, n))

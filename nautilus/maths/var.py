@@ -33,6 +33,7 @@ from nautilus.maths.errors import Undefined, finite
 Floats = NDArray[np.float64]
 
 EMPYRICAL, RISKFOLIO, SKFOLIO = DEFINITIONS = ("empyrical", "riskfolio", "skfolio")
+MOST_OUTCOMES: Final = 100_000_000
 _NORMAL: Final = NormalDist()
 # A tail of 0.1 is 0.09999999999999998 as 1 - 0.9: counts of observations must not hang on that.
 _DIGITS: Final = 12
@@ -61,7 +62,13 @@ def quantile_weights(count: int, level: float, definition: str = EMPYRICAL) -> t
     -------
     index, weight
         It is ``(1 - weight) * sorted[index] + weight * sorted[index + 1]``; the weight is 0 where one outcome is it.
+
+    Raises
+    ------
+    Undefined
+        ``empty``: no outcomes; ``out_of_range``: the level, the definition, or more than `MOST_OUTCOMES`.
     """
+    _check_count(count)
     tail = tail_of(level)
     if definition == EMPYRICAL:
         place = tail * (count - 1)
@@ -76,7 +83,8 @@ def quantile_weights(count: int, level: float, definition: str = EMPYRICAL) -> t
 
 
 def tail_weights(count: int, level: float, definition: str = EMPYRICAL) -> Floats:
-    """Weights, which sum to 1, of the worst outcomes in the tail mean, the worst first."""
+    """Weights of the worst outcomes in the tail mean, of sum 1, the worst first; raises as `quantile_weights`."""
+    _check_count(count)
     tail = tail_of(level)
     if definition == EMPYRICAL:
         kept = int((count - 1) * tail) + 1
@@ -88,6 +96,13 @@ def tail_weights(count: int, level: float, definition: str = EMPYRICAL) -> Float
     weights = np.full(kept, 1.0 / mass)
     weights[-1] = 1.0 - (kept - 1) / mass
     return weights
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise Undefined("empty", f"{count} outcomes", "one or more")
+    if count > MOST_OUTCOMES:
+        raise Undefined("out_of_range", f"{count} outcomes", f"at most {MOST_OUTCOMES}")
 
 
 def historical_var(returns: ArrayLike, level: float = 0.95, definition: str = EMPYRICAL) -> float:
@@ -281,6 +296,7 @@ def _loss(outcome: float) -> float:
 __all__ = [
     "DEFINITIONS",
     "EMPYRICAL",
+    "MOST_OUTCOMES",
     "RISKFOLIO",
     "SKFOLIO",
     "cornish_fisher_cvar",

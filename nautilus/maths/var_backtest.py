@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nautilus.maths import var
+from nautilus.maths.bounds import whole_numbers
 from nautilus.maths.errors import Undefined, finite
 
 GREEN, YELLOW, RED = ZONES = ("green", "yellow", "red")
@@ -97,9 +98,10 @@ def transitions(hits: ArrayLike) -> Transitions:
     Raises
     ------
     Undefined
-        ``empty``, ``too_few``: less than two days.
+        ``empty``, ``too_few``: less than two days; ``mismatch``, ``not_finite``, ``out_of_range``: not a row of True
+        and False (or 1 and 0).
     """
-    found = np.asarray(hits, dtype=np.bool_)
+    found = _hits(hits)
     if not found.size:
         raise Undefined("empty", "no days", "two or more")
     if found.size < 2:
@@ -116,7 +118,7 @@ def independence(hits: ArrayLike) -> Ratio:
     Raises
     ------
     Undefined
-        ``empty``, ``too_few``.
+        See `transitions`.
     """
     a, b, c, d = transitions(hits)
     either = (b + d) / (a + b + c + d)
@@ -133,9 +135,9 @@ def conditional_coverage(hits: ArrayLike, level: float = 0.95) -> Ratio:
     Raises
     ------
     Undefined
-        ``empty``, ``too_few``, ``out_of_range``.
+        See `transitions`; ``out_of_range``: the level.
     """
-    found = np.asarray(hits, dtype=np.bool_)
+    found = _hits(hits)
     second = independence(found)
     first = kupiec(int(found.sum()), found.size, level)
     return _ratio(first.statistic + second.statistic, 2)
@@ -159,6 +161,10 @@ def traffic_light(count: int, days: int, level: float = 0.99) -> TrafficLight:
     if days == 250 and tail == 0.01:
         added = 0.0 if count < 5 else _ADDED.get(count, 1.0)
     return TrafficLight(zone, cumulative, added)
+
+
+def _hits(values: ArrayLike) -> NDArray[np.bool_]:
+    return whole_numbers(values, "exceedances", least=0, most=1).astype(np.bool_)
 
 
 def _check_count(count: int, days: int) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nautilus.maths import var
-from nautilus.maths.errors import Undefined, check_finite
+from nautilus.maths.bounds import SMALLEST, shaped
+from nautilus.maths.errors import Undefined, check_finite, finite
 
 _NORMAL: Final = NormalDist()
 
@@ -38,8 +39,8 @@ class Parts(NamedTuple):
 
 
 def parts(components: ArrayLike) -> Parts:
-    """With their sum."""
-    found = np.asarray(components, dtype=np.float64)
+    """With their sum. Undefined as `errors.finite`, of none too."""
+    found = finite(components, "components", 0)
     return Parts(math.fsum(found), found)
 
 
@@ -71,7 +72,13 @@ def historical_var_parts(profits: var.Floats, level: float = 0.95, definition: s
     ----------
     profits
         T x N.
+
+    Raises
+    ------
+    Undefined
+        ``empty``, ``mismatch``: not two-dimensional; ``not_finite``, ``out_of_range``.
     """
+    profits = _profits(profits)
     order = np.argsort(profits.sum(axis=1), kind="stable")
     index, weight = var.quantile_weights(order.size, level, definition)
     found = profits[order[index]]
@@ -81,7 +88,11 @@ def historical_var_parts(profits: var.Floats, level: float = 0.95, definition: s
 
 
 def historical_cvar_parts(profits: var.Floats, level: float = 0.95, definition: str = var.EMPYRICAL) -> Parts:
-    """Components of `historical_cvar` of the sum over positions: their mean losses in its worst outcomes."""
+    """Components of `historical_cvar` of the sum over positions: their mean losses in its worst outcomes.
+
+    Parameters and errors: see `historical_var_parts`.
+    """
+    profits = _profits(profits)
     order = np.argsort(profits.sum(axis=1), kind="stable")
     weights = var.tail_weights(order.size, level, definition)
     return parts(0.0 - weights @ profits[order[: weights.size]])
@@ -155,7 +166,13 @@ def incremental_var(profits: var.Floats, level: float = 0.95, definition: str = 
     Returns
     -------
     N figures: each by a valuation of its own of all that is left, not by a derivative.
+
+    Raises
+    ------
+    Undefined
+        See `historical_var_parts`.
     """
+    profits = _profits(profits)
     total = profits.sum(axis=1)
     index, weight = var.quantile_weights(total.size, level, definition)
     places = (index, index + 1) if weight else (index,)
@@ -169,18 +186,34 @@ def incremental_var(profits: var.Floats, level: float = 0.95, definition: str = 
 
 
 def marginal(components: ArrayLike, exposures: ArrayLike) -> list[float | None]:
-    """Risk for one unit of money more in each position; None where there is no position to add to."""
-    return [
-        float(component / worth) if worth else None
-        for component, worth in zip(np.asarray(components), np.asarray(exposures), strict=True)
-    ]
+    """Risk for one unit of money more in each position; None where there is no position to add to.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``; ``out_of_range``: a position too small to divide by.
+    """
+    risks = finite(components, "components", 0)
+    found: list[float | None] = []
+    for component, worth in zip(risks.tolist(), shaped(exposures, "exposures", risks.shape).tolist(), strict=True):
+        if worth and abs(worth) < SMALLEST:
+            raise Undefined("out_of_range", f"a position of {worth:g}", f"0, or {SMALLEST:g} or more")
+        found.append(component / worth if worth else None)
+    return found
+
+
+def _profits(values: ArrayLike) -> var.Floats:
+    found = shaped(values, "profits", (None, None))
+    if not found.size:
+        raise Undefined("empty", "no profits", "a row or more, and a position or more")
+    return found
 
 
 def _moments(
     exposures: ArrayLike, covariance: ArrayLike, means: ArrayLike | None
 ) -> tuple[var.Floats, var.Floats, var.Floats]:
     worth = np.asarray(exposures, dtype=np.float64)
-    matrix = np.asarray(covariance, dtype=np.float64)
+    matrix = np.asarray(covariance, dtype=np.float64, order="C")
     mean = np.zeros(worth.shape) if means is None else np.asarray(means, dtype=np.float64)
     if worth.ndim != 1 or matrix.shape != (worth.size, worth.size) or mean.shape != worth.shape:
         raise Undefined("mismatch", f"a covariance of shape {matrix.shape} for {worth.size} positions", "N x N for N")

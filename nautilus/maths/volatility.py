@@ -12,12 +12,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nautilus.maths.bounds import SMALLEST, bounded
+from nautilus.maths.bounds import SMALLEST, bounded, within
 from nautilus.maths.errors import Undefined, finite
 from nautilus.maths.volatility_forecast import Floats, VolatilityForecast
 
 HORIZON = 5
 SCALE = 100.0
+LEAST_SCALE, MOST_SCALE = 1e-6, 1e9
 DECAY = 0.94
 BACKCAST_POINTS = 75
 GARCH_POINTS = 100
@@ -47,11 +48,12 @@ def ewma(
     Raises
     ------
     Undefined
-        ``empty``, ``not_finite``, ``constant`` (all noughts), ``out_of_range`` (decay, horizon).
+        ``empty``, ``not_finite``, ``constant`` (all noughts), ``out_of_range`` (decay, horizon, scale).
     """
     if not 0.0 < decay < 1.0:
         raise Undefined("out_of_range", f"decay {decay}", "between 0 and 1")
     check_horizon(horizon)
+    within(scale, "scale", LEAST_SCALE, MOST_SCALE)
     squares = (bounded(finite(returns, "returns", 1), "returns") * scale) ** 2
     if squares.max() <= SMALLEST**2:
         raise Undefined("constant", "returns that all are nought", "a return that is not")
@@ -119,6 +121,7 @@ def _arch(
     from arch import arch_model
 
     check_horizon(horizon)
+    within(scale, "scale", LEAST_SCALE, MOST_SCALE)
     values = bounded(finite(returns, "returns", GARCH_POINTS), "returns") * scale
     if np.ptp(values) <= 1e-12 * max(float(np.abs(values).max()), SMALLEST):
         raise Undefined("constant", "returns that all are the same", "at least two values")

@@ -12,11 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nautilus.maths.bounds import MOST_WHOLE, shaped, whole_numbers, within
 from nautilus.maths.bulk import bought_shares, time_bars, volume_bars
-from nautilus.maths.errors import Undefined, same_length
+from nautilus.maths.errors import Undefined, check_times, same_length
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+
+MOST_BUCKETS = 1_000_000
+"""A percentile looks at all of its history, bucket by bucket: with more that takes too long."""
 
 
 class Buckets(NamedTuple):
@@ -78,20 +83,26 @@ def vpin_of_trades(
     Raises
     ------
     Undefined
-        ``empty``, ``zero_volume``, ``unsorted``, ``mismatch``, ``out_of_range``; ``too_few``: not one window is full.
+        ``empty``, ``zero_volume``, ``unsorted``, ``mismatch``, ``not_finite``, ``out_of_range`` (a setting, what is not
+        whole, more than 2^53 lots or `MOST_BUCKETS`); ``too_few``: not one window is full.
     """
-    now, ticks, count = (np.asarray(each, np.int64) for each in (now_ns, price_ticks, lots))
-    side = np.zeros(len(now), np.int64) if sides is None else np.asarray(sides, np.int64)
+    now, ticks = whole_numbers(now_ns, "stamps"), whole_numbers(price_ticks, "prices in ticks")
+    count = whole_numbers(lots, "lots", least=0)
+    side = np.zeros(len(now), np.int64) if sides is None else whole_numbers(sides, "sides", least=0, most=2)
     same_length("stamps, prices, lots and sides", map(len, (now, ticks, count, side)))
     if min(bucket_lots, window, history) < 1 or min(bar_ns, bar_lots) < 0 or (bar_ns and bar_lots):
         raise Undefined("out_of_range", "a setting below one", "bucket_lots, window and history of 1 or more, one bar")
     if not len(now):
         raise Undefined("empty", "no trades", "at least one")
-    if (count < 0).any() or (side < 0).any() or (side > 2).any():
-        raise Undefined("out_of_range", "lots below zero or a side beyond 2", "lots of 0 or more, sides of 0, 1 or 2")
-    if (np.diff(now) < 0).any():
-        place = int(np.argmax(np.diff(now) < 0)) + 1
-        raise Undefined("unsorted", f"trade [{place}] is before the one before", "stamps that never descend")
+    check_times(now, "stamps", equal=True)
+    # A sum of floats does not wrap as one of whole numbers would.
+    total = float(count.sum(dtype=np.float64))
+    if total > MOST_WHOLE or total / bucket_lots > MOST_BUCKETS:
+        raise Undefined(
+            "out_of_range",
+            f"{total:.6g} lots, {total / bucket_lots:.6g} buckets",
+            f"at most {MOST_WHOLE} lots in {MOST_BUCKETS} buckets",
+        )
     kept = count > 0
     now, ticks, count, side = now[kept], ticks[kept], count[kept], side[kept]
     if not len(now):
@@ -106,7 +117,15 @@ def vpin_of_trades(
 
 
 def signs(price_ticks: Integers, sides: Integers) -> Integers:
-    """Who traded: 1 a buyer, -1 a seller; by the side, else by the tick test (no change: as before; at first 1)."""
+    """Who traded: 1 a buyer, -1 a seller; by the side, else by the tick test (no change: as before; at first 1).
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``, ``out_of_range``: not whole numbers, or a side beyond 2.
+    """
+    price_ticks = whole_numbers(price_ticks, "prices in ticks")
+    sides = whole_numbers(sides, "sides", price_ticks.shape, 0, 2)
     up = np.sign(np.diff(price_ticks, prepend=price_ticks[:1]))
     known = np.where(sides == 1, 1, np.where(sides == 2, -1, up))
     last = np.maximum.accumulate(np.where(known != 0, np.arange(len(known)), -1))
@@ -154,7 +173,15 @@ def _measured(
 
 
 def percentiles(values: Floats, history: int) -> Floats:
-    """Each value's share of the last `history` values (itself among them) that are at most it."""
+    """Each value's share of the last `history` values (itself among them) that are at most it.
+
+    Raises
+    ------
+    Undefined
+        ``mismatch``, ``not_finite``; ``out_of_range``: a history of none.
+    """
+    within(history, "history", 1)
+    values = shaped(values, "values", (None,))
     out = np.empty(len(values))
     for place, value in enumerate(values.tolist()):
         recent = values[max(0, place + 1 - history) : place + 1]
@@ -163,7 +190,15 @@ def percentiles(values: Floats, history: int) -> Floats:
 
 
 def paces(spans: Integers, history: int) -> Floats:
-    """Of each span the share of the last `history` ones that are longer, itself counted among them."""
+    """Of each span the share of the last `history` ones that are longer, itself counted among them.
+
+    Raises
+    ------
+    Undefined
+        See `percentiles`.
+    """
+    within(history, "history", 1)
+    spans = whole_numbers(spans, "spans")
     out = np.empty(len(spans))
     for place, span in enumerate(spans.tolist()):
         recent = spans[max(0, place + 1 - history) : place + 1]

@@ -12,11 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nautilus.maths.errors import Undefined, check_finite
+from nautilus.maths.bounds import SMALLEST, shaped, whole_numbers, within
+from nautilus.maths.errors import Undefined
 
 Array = npt.NDArray[np.float64]
 Lots = npt.NDArray[np.int64]
 
+MOST_LOTS = 1_000_000_000_000
 _SWEEPS = 64
 _PAIRS = 400
 """With more instruments exchanges are looked for among those that miss their targets the most."""
@@ -79,11 +81,15 @@ def nearest_lots(
         ``out_of_range``: value or the worth of a lot is not above 0; ``infeasible``: even without buying, the cash is
         below the reserve; ``not_finite``; ``mismatch``.
     """
+    targets = shaped(targets, "targets", (None,))
     n = len(targets)
-    if not (len(held) == len(worth) == len(prices) == len(smallest) == n):
-        raise Undefined("mismatch", "rows of different lengths", "one number for each instrument")
-    check_finite(np.concatenate([targets, worth, prices, [value, cash, reserve, cost]]), "inputs")
-    if not value > 0 or not np.all(worth > 0):
+    worth, prices = shaped(worth, "worth of lots", (n,)), shaped(prices, "prices", (n,))
+    held = whole_numbers(held, "lots held", (n,), -MOST_LOTS, MOST_LOTS)
+    smallest = whole_numbers(smallest, "smallest orders", (n,), 1, MOST_LOTS)
+    for name, number in (("value", value), ("cash", cash), ("reserve", reserve)):
+        within(number, name)
+    within(cost, "cost", 0.0, 1.0)
+    if not value >= SMALLEST or not np.all(worth >= SMALLEST):
         raise Undefined("out_of_range", "the value to divide, or that of a lot", "above 0")
     unit = worth / value
     before = _miss(held * unit, targets)
@@ -133,6 +139,7 @@ class _Search:
 
     def run(self, wanted: Array) -> Lots:
         ideal = wanted / self._unit
+        within(float(np.abs(ideal).max(initial=0.0)), "lots wanted", 0.0, MOST_LOTS)
         lots = self._allowed(np.rint(ideal).astype(np.int64), ideal)
         lots = self._pay(lots)
         for _ in range(_SWEEPS):

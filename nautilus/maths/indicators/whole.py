@@ -37,8 +37,11 @@ def checked_rows(
     ------
     Undefined
         ``empty``, ``mismatch`` (a column too few, or lengths that differ), ``not_finite``, ``out_of_range`` (a volume
-        or size below 0, an open or close beyond high and low, an ask below the bid), ``unsorted``, ``duplicate_time``.
+        or size below 0, an open or close beyond high and low, an ask below the bid, no such source), ``unsorted``,
+        ``duplicate_time``.
     """
+    if source not in INPUTS:
+        raise Undefined("out_of_range", f"source {source!r}", " or ".join(INPUTS))
     names = INPUTS[source]
     lacking = [name for name in names if name not in columns]
     if lacking:
