@@ -138,9 +138,12 @@ def _writable(values: Floats) -> Floats:
     return values if values.flags.writeable else values.copy()
 
 
-def _parameters(model: RegimeModel) -> tuple[Floats, ...]:
-    parts = (model.start, model.transition, model.means, model.variances)
-    return tuple(_writable(np.ascontiguousarray(part, dtype=np.float64)) for part in parts)
+def _parameters(model: RegimeModel) -> tuple[Floats, Floats, Floats, Floats]:
+    start, transition, means, variances = (
+        _writable(np.ascontiguousarray(part, dtype=np.float64))
+        for part in (model.start, model.transition, model.means, model.variances)
+    )
+    return start, transition, means, variances
 
 
 def _rank(end: tuple[float, Start]) -> tuple[bool, float]:

@@ -170,15 +170,19 @@ def checked(options: Options, underlyings: Underlyings) -> tuple[Options, Underl
     count, size = np.shape(options.underlying), np.shape(underlyings.spot)
     options = Options(
         whole_numbers(options.underlying, "underlyings", least=0),
-        *(shaped(getattr(options, name), name, count) for name in Options._fields[1:6]),
+        shaped(options.quantity, "quantities", count),
+        shaped(options.multiplier, "multipliers", count),
+        shaped(options.price, "prices", count),
+        shaped(options.strike, "strikes", count),
+        shaped(options.years, "years", count),
         whole_numbers(options.expiry, "expiries", count),
         whole_numbers(options.is_call, "calls", count, 0, 1).astype(np.bool_),
     )
     underlyings = Underlyings(
-        *(
-            shaped(getattr(underlyings, name), name, (None,) if name == "spot" else size)
-            for name in Underlyings._fields[:4]
-        ),
+        shaped(underlyings.spot, "prices of underlyings", (None,)),
+        shaped(underlyings.shares, "shares", size),
+        shaped(underlyings.long_rate, "rates", size),
+        shaped(underlyings.short_rate, "rates", size),
         whole_numbers(underlyings.broad, "broad indices", size, 0, 1).astype(np.bool_),
     )
     if (options.price < 0).any() or (options.strike <= 0).any() or (underlyings.spot < 0).any():
