@@ -1,4 +1,7 @@
-"""What each public function of `nautilus.maths` is called with: kinds of arguments by name, others by function."""
+"""What each public function of `nautilus.maths` is called with: kinds of arguments by name, others by function.
+
+Length: one table of one entry for each function, kept together to be read beside the list of functions.
+"""
 
 from __future__ import annotations
 
