@@ -264,8 +264,7 @@ def is_positive_definite(matrix: ArrayLike) -> bool:
     Undefined
         See `check_symmetric`.
     """
-    values = np.linalg.eigvalsh(check_symmetric(matrix))
-    return bool(values[0] > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0))
+    return _positive(np.linalg.eigvalsh(check_symmetric(matrix)))
 
 
 def check_positive_definite(matrix: ArrayLike) -> Array:
@@ -278,7 +277,7 @@ def check_positive_definite(matrix: ArrayLike) -> Array:
     """
     checked = check_symmetric(matrix)
     values = np.linalg.eigvalsh(checked)
-    if not values[0] > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0):
+    if not _positive(values):
         raise Undefined(
             "singular",
             f"covariance with eigenvalues from {values[0]:.3g} to {values[-1]:.3g}",
@@ -321,6 +320,10 @@ def decay_weights(periods: int, half_life: float) -> Array:
     with np.errstate(over="ignore"):  # what is infinitely old weighs nothing
         weights = np.exp2(np.arange(1 - periods, 1, dtype=np.float64) / half_life)
     return weights / float(np.sum(weights))
+
+
+def _positive(eigenvalues: Array) -> bool:
+    return bool(eigenvalues[0] > len(eigenvalues) * np.finfo(np.float64).eps * max(eigenvalues[-1], 0.0))
 
 
 def _checked(returns: ArrayLike, fewest: int) -> Array:

@@ -205,8 +205,6 @@ def kelly_of(payoff: float, hits: float) -> float:
     """See `kelly`."""
     if payoff <= 0.0:
         raise Undefined("out_of_range", "gains too small for a ratio to the losses", expected="a payoff above 0")
-    if payoff <= 0.0:
-        raise Undefined("out_of_range", f"a payoff ratio of {payoff}", expected="above 0")
     return number((payoff * hits - (1.0 - hits)) / payoff, "Kelly's share")
 
 

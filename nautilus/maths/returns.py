@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nautilus.maths.bounds import whole_numbers
-from nautilus.maths.errors import Undefined, check_times, finite
+from nautilus.maths.errors import Undefined, check_times, finite, same_length
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -119,15 +119,30 @@ def compounded(times_ns: Whole, returns: Floats, period_ns: int) -> tuple[Whole,
     Returns
     -------
     The last end within each period that has one, and the steps' returns compounded; shape (m,), m at most n.
+
+    Raises
+    ------
+    Undefined
+        As `periods` and `compoundable`, but that none are taken; ``out_of_range``: a period of no length, or what
+        compounds beyond the range of a float.
     """
+    if period_ns < 1:
+        raise Undefined("out_of_range", f"periods of {period_ns} ns", expected="1 or more")
+    times_ns = whole_numbers(times_ns, "times")
+    check_times(times_ns, equal=True)
+    returns = finite(returns, "returns", 0)
+    same_length("times and returns", (times_ns.size, returns.size))
     if not times_ns.size:
         return times_ns, returns
+    compoundable(returns)
     numbers = times_ns // period_ns
     starts = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1))
     if starts.size == times_ns.size:
         return times_ns, returns
     with np.errstate(over="ignore"):
         grown = np.multiply.reduceat(returns + 1.0, starts) - 1.0
+    if not np.isfinite(grown).all():
+        raise Undefined("out_of_range", "compounded returns", expected="numbers within the range of a float")
     return times_ns[np.append(starts[1:], times_ns.size) - 1], np.asarray(grown, np.float64)
 
 

@@ -135,7 +135,7 @@ def sample_parts(exposures: ArrayLike, returns: ArrayLike, level: float = 0.95) 
     found = profits_of(exposures, returns)
     if found.shape[0] < 2:
         raise Undefined("too_few", f"{found.shape[0]} returns", "two or more for a covariance")
-    worth, rows = np.asarray(exposures, dtype=np.float64), np.asarray(returns, dtype=np.float64)
+    worth, rows = (np.asarray(each, dtype=np.float64, order="C") for each in (exposures, returns))
     means = rows.mean(axis=0)
     centred = rows - means
     return _normal_parts(worth, centred.T @ (centred @ worth) / (rows.shape[0] - 1), means, level)

@@ -356,8 +356,15 @@ OTHERS: dict[str, dict[str, Kind]] = {
         "columns": kind.bars,
         "times_ns": maybe(kind.times),
     },
-    "indicators.whole.split_adjusted": {
+    "indicators.whole.through_splits": {
+        "made": Sound(choice(catalogue.every("bar"))),
         "columns": kind.bars,
+        "splits": choice(((1_600_100_000_000_000_000, 2.0),)),
+    },
+    "indicators.whole.untold_steps": {
+        "source": choice("bar"),
+        "columns": kind.bars,
+        "times_ns": maybe(kind.times),
         "splits": choice(((1_600_100_000_000_000_000, 2.0),)),
     },
     "indicators.whole.whole": {
@@ -489,6 +496,7 @@ OTHERS: dict[str, dict[str, Kind]] = {
     "regime.fit_regimes": {"max_iterations": whole(1, 20), "tolerance": choice(1e-6, 1e-3)},
     "regime_starts.starts_of": {},
     "returns.calendar_returns": {"yearly": choice(True, False)},
+    "returns.compounded": {"period_ns": whole(kind.DAY_NS, 3 * kind.DAY_NS)},
     "returns.compoundable": {"least": whole(0, 5)},
     "returns.constant": {},
     "returns.number": {"what": choice("a")},
@@ -568,6 +576,7 @@ OTHERS: dict[str, dict[str, Kind]] = {
     "var_backtest.traffic_light": {"count": whole(0, 9), "days": whole(9, 300)},
     "var_parts.normal_parts": {},
     "var_parts.profits_of": MATRIX,
+    "var_parts.sample_parts": MATRIX,
     "volatility.check_horizon": {},
     "vpin.paces": {"spans": integers(1, 99)},
     "vpin.vpin_of_trades": {

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nautilus.core.feature_feed import LEAST_STEP, MOST_STEP
 from nautilus.core.indicators import batch
+from nautilus.maths.bounds import whole_numbers
 from nautilus.maths.errors import LARGEST, Undefined, check_times, finite, same_length
 from nautilus.maths.indicators.definition import INPUTS, Compiled
 
@@ -49,8 +50,7 @@ def checked_rows(
     rows = [finite(columns[name], name) for name in names]
     same_length("columns", (each.size for each in rows))
     if times_ns is not None:
-        same_length("columns and times", (rows[0].size, times_ns.size))
-        check_times(times_ns)
+        check_times(whole_numbers(times_ns, "times", rows[0].shape))
     for name, row in zip(names, rows, strict=True):
         if name in ("volume", "size", "bid_size", "ask_size"):
             _refuse(row < 0.0, f"{name} below 0", "0 or more")
@@ -103,16 +103,8 @@ def through_splits(
         ``out_of_range``: a ratio not within 1e-9 to 1e9, or more than `MOST_SPLITS`; ``duplicate_time``: two
         splits at one time; and as `checked_rows`.
     """
-    if len(splits) > MOST_SPLITS:
-        raise Undefined("out_of_range", f"{len(splits)} splits", f"at most {MOST_SPLITS}")
-    ordered = sorted(splits)
-    for number, (at, ratio) in enumerate(ordered):
-        if not 1.0 / _MOST_RATIO < ratio < _MOST_RATIO:
-            raise Undefined(
-                "out_of_range", f"split {ratio}", f"new shares for one, 1 / {_MOST_RATIO:g} to {_MOST_RATIO:g}"
-            )
-        if number and at == ordered[number - 1][0]:
-            raise Undefined("duplicate_time", f"two splits at {at}", "one")
+    times_ns = whole_numbers(times_ns, "times")
+    ordered = _ordered(splits)
     rows = np.stack(checked_rows(made.source, columns, times_ns))
     values = np.zeros((len(made.outputs), times_ns.size))
     valid = np.zeros(values.shape, np.bool_)
@@ -133,6 +125,20 @@ def through_splits(
     return FeatureTable(made.outputs, values, valid)
 
 
+def _ordered(splits: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    if len(splits) > MOST_SPLITS:
+        raise Undefined("out_of_range", f"{len(splits)} splits", f"at most {MOST_SPLITS}")
+    ordered = sorted(splits)
+    for number, (at, ratio) in enumerate(ordered):
+        if not 1.0 / _MOST_RATIO < ratio < _MOST_RATIO:
+            raise Undefined(
+                "out_of_range", f"split {ratio}", f"new shares for one, 1 / {_MOST_RATIO:g} to {_MOST_RATIO:g}"
+            )
+        if number and at == ordered[number - 1][0]:
+            raise Undefined("duplicate_time", f"two splits at {at}", "one")
+    return ordered
+
+
 def untold_steps(
     source: str,
     columns: Mapping[str, npt.ArrayLike],
@@ -142,13 +148,20 @@ def untold_steps(
     """Steps of the price as of a split that is not among `splits`: by two fifths down or nine tenths up.
 
     From the close of a bar to the next open, from one bid or trade to the next, as `FeatureFeed.splits` counts them.
+
+    Raises
+    ------
+    Undefined
+        As `checked_rows`, and for splits as `through_splits`.
     """
-    names = INPUTS[source]
-    first = np.asarray(columns[names[0]], np.float64)
-    last = np.asarray(columns["close"], np.float64) if source == "bar" else first
+    rows = checked_rows(source, columns)
+    first = rows[0]
+    last = rows[INPUTS[source].index("close")] if source == "bar" else first
     before = last[:-1].copy()
     if times_ns is not None:
-        for at, ratio in splits:
+        times_ns = whole_numbers(times_ns, "times", first.shape)
+        check_times(times_ns)
+        for at, ratio in _ordered(splits):
             place = int(np.searchsorted(times_ns, at))
             if 0 < place < first.size:
                 before[place - 1] /= ratio
