@@ -322,7 +322,7 @@ def decay_weights(periods: int, half_life: float) -> Array:
     return weights / float(np.sum(weights))
 
 
-def _positive(eigenvalues: Array) -> bool:
+def _positive(eigenvalues: NDArray[np.floating]) -> bool:
     return bool(eigenvalues[0] > len(eigenvalues) * np.finfo(np.float64).eps * max(eigenvalues[-1], 0.0))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nautilus.maths.bounds import within
 from nautilus.maths.errors import Undefined
 
+_ROUNDING = 1e-9
 NORMAL, ONE_SIDED, HURRIED, STRESSED = REGIMES = ("normal", "one_sided", "hurried", "stressed")
 
 
@@ -79,8 +80,8 @@ def regime_score(name: str, percentile: float, pace: float) -> float:
     Undefined
         ``not_finite``, ``out_of_range``: a percentile or pace that is not from 0 to 1, or no such regime.
     """
-    within(percentile, "percentile", 0.0, 1.0)
-    within(pace, "pace", 0.0, 1.0)
+    within(percentile, "percentile", -_ROUNDING, 1.0 + _ROUNDING)
+    within(pace, "pace", -_ROUNDING, 1.0 + _ROUNDING)
     if name not in REGIMES:
         raise Undefined("out_of_range", f"regime {name!r}", " or ".join(REGIMES))
     if name == NORMAL:
@@ -134,7 +135,7 @@ def combined(scales: Sequence[Scale]) -> Combined:
     for scale in scales:
         for name, given in zip(Scale._fields, scale, strict=True):
             if given is not None:
-                within(given, name, 0.0, 1.0)
+                within(given, name, -_ROUNDING, 1.0 + _ROUNDING)
     values = [scale.value for scale in scales if scale.value is not None]
     ranks = [scale.percentile for scale in scales if scale.percentile is not None]
     filled = sum(scale.filled for scale in scales) / len(scales) if scales else 0.0

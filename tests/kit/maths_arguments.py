@@ -556,6 +556,11 @@ OTHERS: dict[str, dict[str, Kind]] = {
         "buckets": whole(0, 9),
     },
     "toxicity.combined": {"scales": _scales},
+    "toxicity.ranks": {
+        "percentiles": Sound(rows_of(0.5, 1.0)),
+        "ties": Sound(integers(0, 3)),
+        "kept": Sound(integers(6, 9)),
+    },
     "toxicity.regime": {"one_sided": choice(True, False), "hurried": choice(True, False)},
     "toxicity.regime_score": {"name": choice(*toxicity.REGIMES)},
     "transaction_costs.order_costs": {
