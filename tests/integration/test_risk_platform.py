@@ -112,7 +112,7 @@ def test_while_risk_stands_still_nobody_is_allowed_anything(platform: Platform) 
         try:
             with pytest.raises((AnswerError, NoAnswerError)):
                 client.request("risk", question, timeout_seconds=0.5)
-            status, _, content = platform.client().fetch("trading", "POST", "/orders", {**ORDER, "quantity": "6"})
+            _, _, content = platform.client().fetch("trading", "POST", "/orders", {**ORDER, "quantity": "6"})
             answer = json.loads(content)
             assert answer.get("code") == "bus.risk_path" or answer["violated"] == ["ORDER_QUANTITY"]
         finally:
