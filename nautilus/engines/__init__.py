@@ -30,7 +30,7 @@ class Entry(NamedTuple):
         What it is for, in a few words.
     needs
         What the host hands its constructor after the config: ``core``, ``instruments``, ``strategies``, ``caches``,
-        ``feature_sets``.
+        ``feature_sets``, ``feature_store``.
     """
 
     module: str
@@ -117,7 +117,7 @@ CATALOGUE: dict[str, Entry] = {
         8100,
         "scalable",
         "performance, attribution and forecasts of portfolios",
-        ("instruments",),
+        ("instruments", "feature_store"),
     ),
     "factor": Entry(
         "nautilus.engines.factor",

@@ -141,6 +141,21 @@ class FeatureSets(Protocol):
         ...
 
 
+class FeatureStore(Protocol):
+    """Where the latest figures of something are kept for tools that read them there."""
+
+    def put(self, name: str, values: Mapping[str, float | str], /) -> None:
+        """Keep the newest figures of that name; it never waits."""
+        ...
+
+
+class NoFeatureStore:
+    """Where none is configured."""
+
+    def put(self, name: str, values: Mapping[str, float | str], /) -> None:
+        """They are kept nowhere."""
+
+
 class Operation(NamedTuple):
     """An HTTP operation: a route onto the request handler that the mesh uses too; handlers never see HTTP.
 
@@ -313,6 +328,8 @@ __all__ = [
     "DepthView",
     "Engine",
     "FeatureSets",
+    "FeatureStore",
+    "NoFeatureStore",
     "Operation",
     "RandomSource",
     "Stream",

@@ -7,7 +7,7 @@ import importlib
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from nautilus.core.clock import now_ns, synchronise
 from nautilus.core.counters import Counters
 from nautilus.core.histogram import Histogram
 from nautilus.engines import CATALOGUE
-from nautilus.engines.base import Engine, FeatureSets
+from nautilus.engines.base import Engine, FeatureSets, FeatureStore, NoFeatureStore
 from nautilus.engines.strategy import STRATEGIES
 from nautilus.runtime import logs
 from nautilus.runtime.auditing import record_kill
@@ -189,6 +189,7 @@ def _run_engines(plan: Plan, name: str, control: Control, standing: StandingBy |
     with contextlib.ExitStack() as undo:
         undo.callback(host.close)
         add_parts(host, builder, control)
+        open_feature_store(host, builder, undo)
         ports = serve_http(host, undo, yields=standing is not None and standing.took_over)
         watchdog = Watchdog(limit_ms, host.calls.current, host.calls.describe, host.calls.began)
         watchdog.start()
@@ -213,6 +214,21 @@ def _obey(host: LiveHost, control: Control) -> None:
             _LOGGER.warning("SIGUSR2 means something to the supervisor and to the core alone")
 
 
+def open_feature_store(host: LiveHost, builder: EngineBuilder, undo: contextlib.ExitStack) -> None:
+    """Keep figures of the analytics engine in Redis, where that is configured."""
+    if "analytics" not in host.contexts:
+        return
+    config: Any = host.plan.config("analytics", CATALOGUE["analytics"].load_config())
+    if not config.feature_store:
+        return
+    from nautilus.runtime.feature_store import RedisFeatureStore
+
+    store = RedisFeatureStore(config.feature_store, config.feature_store_seconds, host.counters)
+    undo.callback(store.close)
+    builder.feature_store.target = store
+    host.outlook.also.append(store.warnings)
+
+
 def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
     """Put around the engines of a process what they need."""
     plan = host.plan
@@ -234,6 +250,17 @@ def add_parts(host: LiveHost, builder: EngineBuilder, control: Control) -> None:
         )
 
 
+class LateFeatureStore:
+    """Hands figures on once there is somewhere to keep them: engines are made before that."""
+
+    def __init__(self) -> None:
+        self.target: FeatureStore = NoFeatureStore()
+
+    def put(self, name: str, values: Mapping[str, float | str], /) -> None:
+        """See `FeatureStore`."""
+        self.target.put(name, values)
+
+
 class Uncached:
     """Where nobody keeps answers."""
 
@@ -252,6 +279,7 @@ class EngineBuilder:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self.feature_store = LateFeatureStore()
         self.services: dict[str, Any] = {}
         """What constructors of engines ask for; made when the first one does."""
         self._makers: dict[str, Callable[[], Any]] = {
@@ -259,6 +287,7 @@ class EngineBuilder:
             "strategies": self._strategies,
             "caches": Uncached,
             "feature_sets": partial(_feature_sets, plan),
+            "feature_store": lambda: self.feature_store,
             "core": lambda: RemoteCore(plan.config("core", CoreConfig).answer_ms * 1_000_000),
         }
 

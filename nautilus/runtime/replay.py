@@ -11,6 +11,7 @@ import numpy as np
 
 from nautilus.core import COMMAND, Kernel
 from nautilus.engines import CATALOGUE, QUANTITATIVE
+from nautilus.engines.base import NoFeatureStore
 from nautilus.engines.marketdata import MarketDataConfig, MarketDataEngine
 from nautilus.engines.portfolio import PortfolioConfig, PortfolioEngine
 from nautilus.engines.strategy import Strategy, StrategyEngine
@@ -115,6 +116,7 @@ class Run:
             "instruments": instruments,
             "strategies": load_strategies(strategies, sections),
             "feature_sets": NoFeatureSets(),
+            "feature_store": NoFeatureStore(),
         }
         strategy_engine = CATALOGUE["strategy"].build(sections.get("strategy"), **services)
         assert isinstance(strategy_engine, StrategyEngine)

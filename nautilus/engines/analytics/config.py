@@ -39,6 +39,10 @@ class AnalyticsConfig(msgspec.Struct, frozen=True):
         The newest of each portfolio whose cost of trading is kept.
     trials, trial_variance
         Strategies that were tried, and the variance of their Sharpe ratios a period: for the deflated Sharpe ratio.
+    feature_store
+        ``redis://HOST:PORT/DB`` or ``unix://PATH``: a Redis that gets the latest figures of each portfolio; "": none.
+    feature_store_seconds
+        Figures that do not change any more are removed from it after so long.
 
     Raises
     ------
@@ -59,6 +63,8 @@ class AnalyticsConfig(msgspec.Struct, frozen=True):
     orders: int = 1_000
     trials: int = 1
     trial_variance: float = 0.0
+    feature_store: str = ""
+    feature_store_seconds: float = 3_600.0
 
     def __post_init__(self) -> None:
         def need(good: bool, name: str, expected: str) -> None:
@@ -77,6 +83,11 @@ class AnalyticsConfig(msgspec.Struct, frozen=True):
         need(1 <= self.orders <= 100_000, "orders", "1 to 100,000")
         need(self.trials >= 1, "trials", "1 or more")
         need(0.0 <= self.trial_variance < math.inf, "trial_variance", "0 or more")
+        place = self.feature_store
+        need(
+            not place or place.startswith(("redis://", "rediss://", "unix://")), "feature_store", "redis:// or unix://"
+        )
+        need(0.0 < self.feature_store_seconds <= 31_536_000.0, "feature_store_seconds", "more than 0, up to a year")
 
     @property
     def period_ns(self) -> int:

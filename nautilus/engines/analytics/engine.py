@@ -35,7 +35,7 @@ from nautilus.engines.analytics.operations import OPERATIONS
 from nautilus.engines.analytics.positions import Holdings, Key, Prepared, prepare
 from nautilus.engines.analytics.sheet import check_form, draw, sheet_of
 from nautilus.engines.analytics.warming import warm
-from nautilus.engines.base import Context, Engine, Stream, Work
+from nautilus.engines.base import Context, Engine, FeatureStore, NoFeatureStore, Stream, Work
 from nautilus.engines.panel import Histories, Panel, Series
 from nautilus.maths.errors import Undefined
 from nautilus.model.analytics import (
@@ -95,8 +95,11 @@ class AnalyticsEngine(Engine):
     warms: ClassVar[tuple[Callable[[], object], ...]] = (warm,)
     streams = (Stream("/streams/performance", PERFORMANCE, "Performance of portfolios as it changes"),)
 
-    def __init__(self, config: AnalyticsConfig, instruments: Iterable[Instrument]) -> None:
+    def __init__(
+        self, config: AnalyticsConfig, instruments: Iterable[Instrument], feature_store: FeatureStore | None = None
+    ) -> None:
         self._config = config
+        self._store = feature_store or NoFeatureStore()
         self._instruments = {instrument.instrument_id: instrument for instrument in instruments}
         self._histories = Histories(Panel(self._accept))
         self._portfolios: dict[int, Portfolio] = {}
@@ -134,7 +137,9 @@ class AnalyticsEngine(Engine):
             return
         if ended or ctx.now_ns - track.published_ns >= self._config.publish_seconds * NANOSECONDS:
             track.published_ns = ctx.now_ns
-            ctx.publish(self._performance(portfolio, ctx.now_ns))
+            update = self._performance(portfolio, ctx.now_ns)
+            ctx.publish(update)
+            self._store.put(f"{SERIES}{message.portfolio_id}", _figures(update, message, track.synthetic))
 
     def on_position(self, changed: PositionChanged, ctx: Context) -> None:
         """Know what portfolios hold."""
@@ -426,6 +431,16 @@ class AnalyticsEngine(Engine):
             self._portfolio(int(key))
         else:
             self._histories.panel.restore_bulk(name, part)
+
+
+def _figures(update: PerformanceUpdated, value: PortfolioValued, synthetic: bool) -> dict[str, float | str]:
+    """For the feature store; what has no value is not there."""
+    plain = {
+        **{name: getattr(update, name) for name in update.__struct_fields__},
+        **{name: getattr(value, name) for name in ("currency", "nav", "cash", "gross_exposure", "net_exposure")},
+        "synthetic": int(synthetic or value.synthetic),
+    }
+    return {name: found for name, found in plain.items() if found is not None}
 
 
 def _portfolio_of(name: str) -> int | None:

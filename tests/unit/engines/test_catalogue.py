@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from nautilus.engines import CATALOGUE
-from nautilus.engines.base import Engine
+from nautilus.engines.base import Engine, NoFeatureStore
 from nautilus.engines.strategy import QuotingConfig
 from nautilus.model import signals
 from nautilus.model.alerts import RiskAlert
@@ -49,7 +49,12 @@ class Books:
 @pytest.fixture(params=sorted(CATALOGUE))
 def engine(request):
     return CATALOGUE[request.param].build(
-        core=Books(), instruments=[btcusdt()], strategies=(), caches=Kept(), feature_sets=NoFeatureSets()
+        core=Books(),
+        instruments=[btcusdt()],
+        strategies=(),
+        caches=Kept(),
+        feature_sets=NoFeatureSets(),
+        feature_store=NoFeatureStore(),
     )
 
 
