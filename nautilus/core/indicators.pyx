@@ -291,7 +291,10 @@ cdef class Bank:
         for j in range(self.count_nodes):
             run_node(&self.nodes[j], memory, at, self.scratch, row, count)
         for j in range(self.outputs):
-            memory[self.values_at + j] = ((at if self.output_kept[j] else self.scratch) + self.output_at[j])[count - 1]
+            # Before it is defined the scratch has what another slot left in it.
+            memory[self.values_at + j] = 0.0
+            if row + count > self.output_start[j]:
+                memory[self.values_at + j] = ((at if self.output_kept[j] else self.scratch) + self.output_at[j])[count - 1]
         self.rows[slot] = row + count
         if used + count == self.slack:
             for j in range(self.kept_columns):
@@ -432,7 +435,7 @@ cdef class Bank:
             run_node(&self.nodes[j], memory, at, self.scratch, row, take)
         for j in range(self.outputs):
             source = (at if self.output_kept[j] else self.scratch) + self.output_at[j]
-            memory[self.values_at + j] = source[take - 1]
+            memory[self.values_at + j] = source[take - 1] if row + take > self.output_start[j] else 0.0
             for k in range(take):
                 value = source[k]
                 if row + k >= self.output_start[j] and isfinite(value):

@@ -213,6 +213,19 @@ def test_a_bank_goes_on_where_another_stood():
         second.restore(0, 3, b"short")
 
 
+def test_the_state_of_a_slot_is_its_own():
+    data = walk(30)
+    alone, beside = Bank(EVERY, 2, 4), Bank(EVERY, 2, 4)
+    beside.run(0, *walk(200, 9))
+    for bank in (alone, beside):
+        for row in zip(*(each[:3].tolist() for each in data), strict=True):
+            bank.update(1, *row)
+    assert alone.state(1) == beside.state(1)
+    for bank in (alone, beside):
+        bank.run(1, *(each[3:5] for each in data))
+    assert alone.state(1) == beside.state(1)
+
+
 def test_values_do_not_depend_on_what_comes_later():
     data = walk(200)
     program = compiled("bar", BAR_FEATURES).program
