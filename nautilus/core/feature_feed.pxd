@@ -17,7 +17,7 @@ ctypedef struct fed_t:
     int64_t known_ns        # when it was known here
     int64_t begin_ns        # of the first row
     double tick_over, tick_under, lot_over, lot_under
-    double bid, ask         # the touch that stands, of trades; 0: none
+    double bid, ask         # the touch that stands, of trades
     int64_t split_ns        # of the newest split that was told; 0: none
     double split_ratio      # new shares for one, of that split
     double last             # price that the newest row ended with
@@ -30,7 +30,7 @@ ctypedef struct fed_t:
     uint32_t id_count       # of `ids`; above FEED_IDS the oldest are gone
     uint32_t past_at        # of `past_t`: where the next row goes
     uint32_t past_count
-    uint32_t padding
+    uint32_t touched        # there is a touch
 
 
 cdef class FeatureFeed:

@@ -205,7 +205,7 @@ cdef class FeatureFeed:
         for i in range(count):
             at[i] = self.past[slot][(fed.past_at + room - count + i) % room]
         fed.split_ns, fed.split_ratio = time_ns, ratio
-        fed.begin_ns = fed.past_count = fed.past_at = fed.jumps = 0
+        fed.begin_ns = fed.past_count = fed.past_at = fed.jumps = fed.touched = 0
         fed.last = fed.bid = fed.ask = 0.0
         self.bank.forget(slot)
         for i in range(count):
@@ -302,6 +302,7 @@ cdef class FeatureFeed:
             if at[i].bid_quantity <= 0 or at[i].ask_quantity <= 0:
                 # There is no touch until both sides are back.
                 fed.bid = fed.ask = 0.0
+                fed.touched = 0
                 self.one_sided += 1
             elif at[i].flags & RECORD_STALE:
                 self.stale += 1
@@ -310,6 +311,7 @@ cdef class FeatureFeed:
             elif self.source == 3:
                 fed.bid = at[i].bid_ticks * fed.tick_over / fed.tick_under
                 fed.ask = at[i].ask_ticks * fed.tick_over / fed.tick_under
+                fed.touched = 1
             elif at[i].now_ns < fed.known_ns:
                 self.late += 1
             else:
@@ -351,8 +353,8 @@ cdef class FeatureFeed:
                 row[1] = at[i].quantity * fed.lot_over / fed.lot_under
                 row[2] = 1.0 if at[i].side == SIDE_BUY else (-1.0 if at[i].side == SIDE_SELL else 0.0)
                 # With no quote before it the price is its own middle: the quote rule says 0.
-                row[3] = fed.bid if fed.bid or fed.ask else row[0]
-                row[4] = fed.ask if fed.bid or fed.ask else row[0]
+                row[3] = fed.bid if fed.touched else row[0]
+                row[4] = fed.ask if fed.touched else row[0]
                 time_ns = at[i].venue_ns or at[i].now_ns
                 taken += self.put(slot, time_ns, time_ns, at[i].now_ns, at[i].flags, row)
         return taken

@@ -46,7 +46,7 @@ class NaiveFeed:
             return "foreign"
         if bar["flags"] & STALE:
             return "stale"
-        if rows and bar["end_ns"] <= rows[-1][0]:
+        if bar["end_ns"] <= (rows[-1][0] if rows else 0):
             return "late"
         prices = tuple(float(found.price(bar[f"{name}_ticks"])) for name in ("open", "high", "low", "close"))
         return self._put(bar, bar["end_ns"], (*prices, float(found.quantity(bar["volume"]))))
@@ -55,7 +55,7 @@ class NaiveFeed:
         number = found.instrument_id
         rows = self.rows[number]
         bid, ask = float(found.price(quote["bid_ticks"])), float(found.price(quote["ask_ticks"]))
-        if not (quote["bid_quantity"] and quote["ask_quantity"]):
+        if min(quote["bid_quantity"], quote["ask_quantity"]) <= 0:
             self.touch.pop(number, None)
             return "one_sided"
         if quote["flags"] & STALE:
@@ -65,7 +65,7 @@ class NaiveFeed:
         if self.source == "trade":
             self.touch[number] = (bid, ask)
             return ""
-        if rows and quote["now_ns"] < rows[-1][1]:
+        if quote["now_ns"] < (rows[-1][1] if rows else 0):
             return "late"
         sizes = [float(found.quantity(quote[f"{side}_quantity"])) for side in ("bid", "ask")]
         numbers = (bid, sizes[0], ask, sizes[1])
@@ -80,7 +80,7 @@ class NaiveFeed:
         rows = self.rows[number]
         if trade["flags"] & STALE:
             return "stale"
-        if rows and trade["now_ns"] < rows[-1][1]:
+        if trade["now_ns"] < (rows[-1][1] if rows else 0):
             return "late"
         if not rows or trade["now_ns"] > rows[-1][1]:
             self.trade_ids[number] = []

@@ -207,6 +207,13 @@ def test_a_touch_that_is_none_is_no_state(place, bad):
     assert made.state(0) == (rows, memory)
 
 
+def test_a_touch_at_a_price_of_nothing_is_a_touch():
+    made = feed("trade", collects=True)
+    made.quotes(np.array([(5, 0, 0, 0, 1, 0, 2, 1, 0, 0)], QUOTE))
+    made.trades(np.array([(6, 0, 1, 30, 1, 1, 1, 0, 0)], TRADE))
+    assert made.collected()[1][:, 0].tolist() == [3.0, 0.001, 1.0, 0.0, 0.0]
+
+
 @settings(max_examples=40, deadline=None)
 @given(TICK_ROWS, st.sampled_from(["quote", "trade"]), st.integers(0, 40))
 def test_a_feed_goes_on_where_another_stood(rows, source, cut):
