@@ -568,7 +568,7 @@ cdef class VpinTable:
         if length >= begin:
             memcpy(&read, bytes_ + begin - sizeof(measured_t), sizeof(measured_t))
         if length < begin or not state_is_sound(
-            &read, bytes_ + begin, length - begin, self.window, self.history, self.days
+            &read, bytes_ + begin, length - begin, self.window, self.history, self.days, self.bar_ns
         ):
             raise ValueError(f"VpinTable.load: {length} bytes that no instrument of these settings can have kept")
         size = read.kept * sizeof(double)

@@ -15,8 +15,8 @@ cdef inline bint share_is_sound(double value) noexcept nogil:
     return 0.0 <= value <= 1.0
 
 
-cdef inline bint bucket_is_sound(const bucket_t* bucket, uint32_t instrument_id) noexcept nogil:
-    """One that is being filled, one that is full, or one of nothing but zeros."""
+cdef inline bint bucket_is_sound(const bucket_t* bucket, uint32_t instrument_id, int64_t last_ns) noexcept nogil:
+    """One that is being filled, one that is full, or one of nothing but zeros; no trade came after `last_ns`."""
     cdef int64_t lots = <int64_t>1 << MAX_QUANTITY_BITS, ticks = <int64_t>1 << MAX_PRICE_BITS
     cdef int64_t most = <int64_t>1 << 62, flow = <int64_t>2 << VPIN_MOST_FLOW_BITS
     return (
@@ -26,7 +26,7 @@ cdef inline bint bucket_is_sound(const bucket_t* bucket, uint32_t instrument_id)
         and (bucket.parts == 0) == (bucket.volume == 0)
         and within(bucket.number, 0, most)
         and within(bucket.now_ns, 0, most)
-        and within(bucket.begin_ns, 0, most)
+        and within(bucket.begin_ns, 0, last_ns)
         and within(bucket.close_ticks, -ticks, ticks)
         and within(bucket.gross_flow, 0, flow)
         and within(bucket.flow, -bucket.gross_flow, bucket.gross_flow)
@@ -41,16 +41,16 @@ cdef inline bint bucket_is_sound(const bucket_t* bucket, uint32_t instrument_id)
     )
 
 
-cdef inline bint numbers_are_sound(const measured_t* at, uint32_t days) noexcept nogil:
+cdef inline bint numbers_are_sound(const measured_t* at, uint32_t days, int64_t bar_ns) noexcept nogil:
     """What there is of an instrument beside its window and its values."""
     cdef int64_t lots = <int64_t>1 << MAX_QUANTITY_BITS, ticks = <int64_t>1 << MAX_PRICE_BITS
-    cdef int64_t most = <int64_t>1 << 62, earlier = 0
+    cdef int64_t most = <int64_t>1 << 62, earlier = 0, waiting = at.bar_volume if at.barred else 0
     cdef uint32_t i
     if at.day_count > days or (at.day_at >= days and at.day_at != 0):
         return False
     for i in range(VPIN_DAYS):
         # None is below zero and their sum is no more than all: it cannot wrap around.
-        if not within(at.days[i], 0, most - earlier):
+        if not within(at.days[i], 0, most - earlier if i < at.day_count else 0):
             return False
         earlier += at.days[i]
     return (
@@ -61,8 +61,8 @@ cdef inline bint numbers_are_sound(const measured_t* at, uint32_t days) noexcept
         and within(at.left, 1, at.size)
         and at.open.volume == at.size - at.left
         and within(at.volume, 0, most)
-        and earlier <= at.volume
-        and within(at.day_volume, 0, at.volume)
+        and within(earlier, 0, at.volume)
+        and within(at.day_volume, 0, at.volume - earlier)
         and within(at.taken, 0, at.volume)
         and (at.sign == 1 or at.sign == -1)
         and 0 <= at.traded <= 1
@@ -71,7 +71,8 @@ cdef inline bint numbers_are_sound(const measured_t* at, uint32_t days) noexcept
         and 0 <= at.varied <= 1
         and within(at.bar_volume, 0, at.volume)
         and within(at.bar_begin_ns, 0, most)
-        and within(at.bar_first_ns, 0, most)
+        and within(at.bar_first_ns, 0, at.last_ns)
+        and (bar_ns == 0 or at.traded == 0 or at.bar_begin_ns == at.last_ns - at.last_ns % bar_ns)
         and within(at.bar_close, -ticks, ticks)
         and within(at.previous_close, -ticks, ticks)
         and 0.0 <= at.variance <= 4.0 * <double>ticks * <double>ticks
@@ -83,8 +84,9 @@ cdef inline bint numbers_are_sound(const measured_t* at, uint32_t days) noexcept
         and within(at.duplicates, 0, most)
         and within(at.without_volume, 0, most)
         and within(at.refused, 0, most)
-        and within(at.open.number, 1, at.volume + 1)
-        and bucket_is_sound(&at.open, at.open.instrument_id)
+        # A completed bucket had a lot or more.
+        and within(at.open.number, 1, at.volume - waiting - at.open.volume + 1)
+        and bucket_is_sound(&at.open, at.open.instrument_id, at.last_ns)
     )
 
 
@@ -103,7 +105,7 @@ cdef inline bint window_is_sound(const measured_t* at, const bucket_t* window, i
     cdef int64_t imbalance = 0, volume = 0
     cdef int i
     for i in range(count):
-        if not bucket_is_sound(&window[i], at.open.instrument_id):
+        if not bucket_is_sound(&window[i], at.open.instrument_id, at.last_ns):
             return False
         imbalance += imbalance_of(&window[i])
         volume += window[i].volume
@@ -119,11 +121,12 @@ cdef inline bint values_are_sound(const double* values, const int64_t* spans, ui
 
 
 cdef inline bint state_is_sound(
-    const measured_t* at, const char* more, Py_ssize_t length, uint32_t window, uint32_t history, uint32_t days
+    const measured_t* at, const char* more, Py_ssize_t length, uint32_t window, uint32_t history, uint32_t days,
+    int64_t bar_ns
 ) noexcept nogil:
     """All that was kept; `more`: its window (or none), its values, and how long their windows took."""
     cdef Py_ssize_t ring = window * sizeof(bucket_t), size
-    if not numbers_are_sound(at, days) or not places_are_sound(at, window, history):
+    if not numbers_are_sound(at, days, bar_ns) or not places_are_sound(at, window, history):
         return False
     size = at.kept * sizeof(double)
     if length == 0 and size == 0:
