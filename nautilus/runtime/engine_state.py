@@ -6,17 +6,21 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from nautilus.core.crc32c import crc32c
 from nautilus.model.errors import InternalError
 from nautilus.runtime.clock import monotonic_ns
 from nautilus.runtime.files import sync, write_atomically
 from nautilus.runtime.worker import pack, unpack
 
+_CHECKSUM: Final = 4
+"""Bytes at the end of a part: the CRC32C of the others."""
 
-class SavedState(msgspec.Struct, frozen=True):
+
+class SavedState(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What the file holds.
 
     Parameters
@@ -26,11 +30,14 @@ class SavedState(msgspec.Struct, frozen=True):
         side. 0: all that there are.
     state
         As `Engine.state` gave it.
+    checksum
+        CRC32C of all that stands before it in the file, in hexadecimal; the file of an earlier version has none.
     """
 
     report_sequence: int
     reports: int
     state: dict[str, Any]
+    checksum: str = ""
 
 
 class StateFile:
@@ -56,15 +63,19 @@ class StateFile:
             It cannot be read.
         """
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=SavedState)
+            content = self.path.read_bytes()
+            saved = msgspec.json.decode(content, type=SavedState)
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InternalError(str(error), where=str(self.path), expected="a state that was saved") from None
+        if saved.checksum and content != _sealed(content[: content.rfind(b",")] + b"}"):
+            raise InternalError("its checksum is another one", where=str(self.path), expected="a state that was saved")
+        return msgspec.structs.replace(saved, checksum="")
 
     def save(self, saved: SavedState, *, synced: bool = False) -> bool:
         """Write it where it differs from what was written last, or is to be synced and was not; whether it did."""
-        content = msgspec.json.encode(saved)
+        content = _sealed(msgspec.json.encode(saved))
         if content == self._written and self._synced >= synced:
             return False
         write_atomically(self.path, content, durable=synced)
@@ -94,10 +105,10 @@ class BulkFiles:
     def load(self, take: Callable[[str, Any], object]) -> None:
         """Hand over each part with its name. InternalError where one cannot be read."""
         for path in sorted(self._directory.glob("*.part")):
-            try:
-                name, part = unpack(path.read_bytes())
-            except (msgspec.DecodeError, ValueError, TypeError) as error:
-                raise InternalError(str(error), where=str(path), expected="a part that was saved") from None
+            content = path.read_bytes()
+            if content[-_CHECKSUM:] != _checksum(content[:-_CHECKSUM]):
+                raise InternalError("its checksum is another one", where=str(path), expected="a part that was saved")
+            name, part = unpack(content[:-_CHECKSUM])
             take(name, part)
 
     def save(self, parts: Mapping[str, tuple[int, Callable[[], Any]]], most_ns: int, *, synced: bool = False) -> bool:
@@ -112,7 +123,8 @@ class BulkFiles:
             self._unsynced.discard(name)
         for name, (version, give) in parts.items():
             if self._written.get(name) != version:
-                write_atomically(self._place(name), pack((name, give())))
+                content = pack((name, give()))
+                write_atomically(self._place(name), content + _checksum(content))
                 self._written[name] = version
                 self._unsynced.add(name)
             elif not synced or name not in self._unsynced:
@@ -144,3 +156,12 @@ class BulkFiles:
 
     def _place(self, name: str) -> Path:
         return self._directory / f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}.part"
+
+
+def _checksum(content: bytes) -> bytes:
+    return crc32c(content).to_bytes(_CHECKSUM, "little")
+
+
+def _sealed(content: bytes) -> bytes:
+    """A state as JSON with its checksum as the last field."""
+    return content[:-1] + f',"checksum":"{crc32c(content[:-1]):08x}"}}'.encode()

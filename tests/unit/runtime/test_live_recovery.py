@@ -301,7 +301,7 @@ def test_a_state_that_is_ahead_of_the_core_is_set_aside(sites, caplog):
     saved = json.loads(path.read_text())
     saved["report_sequence"] = 10**9
     saved["state"]["positions"] = [[1, 1, 777, 0, 0]]
-    path.write_text(json.dumps(saved))
+    path.write_text(json.dumps(saved | {"checksum": ""}))
     site.start("portfolio").ready()
     assert equal(site)
     assert "of which the core" in caplog.text
@@ -337,6 +337,26 @@ def test_a_state_that_is_of_other_settings_stays_where_it_is_and_the_start_fails
     with pytest.raises(ConfigError, match="another one left"):
         Recovery(None, context, file).restore()
     assert file.load().state == {"kept": 1}
+
+
+def test_a_state_with_any_byte_changed_is_no_state(tmp_path):
+    file = StateFile(tmp_path / "state", "portfolio")
+    saved = SavedState(3, 0, {"kept": [1, 12.5, "text"], "checksum": "00000000"})
+    file.save(saved)
+    whole = file.path.read_bytes()
+    assert file.load() == saved
+    for at in range(len(whole)):
+        for changed in (whole[at] ^ 1, whole[at] ^ 16, 0x30):
+            if changed != whole[at]:
+                file.path.write_bytes(whole[:at] + bytes([changed]) + whole[at + 1 :])
+                with pytest.raises(InternalError, match="a state that was saved"):
+                    file.load()
+    for cut in range(len(whole)):
+        file.path.write_bytes(whole[:cut])
+        with pytest.raises(InternalError):
+            file.load()
+    file.path.write_bytes(b'{"report_sequence":3,"reports":0,"state":{}}')
+    assert file.load() == SavedState(3, 0, {}), "of an earlier version"
 
 
 def test_a_state_file_is_written_whole_and_only_when_something_changed(tmp_path):

@@ -201,9 +201,17 @@ def test_parts_are_written_when_their_version_changes_and_removed_with_their_nam
     found = {}
     BulkFiles(tmp_path, "risk").load(lambda name, value: found.update({name: value["x"].tolist()}))
     assert found == {"b": [0, 1, 2]}
-    next((tmp_path / "risk.parts").glob("*.part")).write_bytes(b"\xc1")
-    with pytest.raises(InternalError, match="a part that was saved"):
-        BulkFiles(tmp_path, "risk").load(lambda name, value: None)
+    path = next((tmp_path / "risk.parts").glob("*.part"))
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(InternalError, match="a part that was saved"):
+            BulkFiles(tmp_path, "risk").load(lambda name, value: given.append(value))
+    for content in (b"", b"\xc1", whole[:-1], whole[:3]):
+        path.write_bytes(content)
+        with pytest.raises(InternalError, match="a part that was saved"):
+            BulkFiles(tmp_path, "risk").load(lambda name, value: given.append(value))
+    assert given == ["a", "b", "b"]
 
 
 def test_parts_are_written_a_few_at_a_time(tmp_path):
