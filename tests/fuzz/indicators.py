@@ -214,7 +214,7 @@ def feature_feed(data: bytes) -> None:
         if at + 1 == cut:
             for slot in range(len(INSTRUMENTS)):
                 second.restore(slot, *first.state(slot))
-    names = ("taken", "late", "stale", "crossed", "one_sided", "unknown", "foreign")
+    names = ("taken", "late", "duplicates", "stale", "crossed", "one_sided", "unknown", "foreign")
     assert {name: getattr(made, name) for name in names} == {name: twin.counts[name] for name in names}
     times, collected = made.collected()
     found = sorted(zip(*times.tolist(), collected.T.tolist(), strict=True))
