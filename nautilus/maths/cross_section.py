@@ -97,6 +97,7 @@ def tails(values: ArrayLike, lower: float = 0.2, upper: float = 0.8, fill: float
     found = _rows(values)
     if not 0.0 <= lower <= upper <= 1.0:
         raise Undefined("out_of_range", f"quantiles {lower} and {upper}", expected="0 <= lower <= upper <= 1")
+    check_finite(np.array([fill]), "fill")
     ordered, counts = _ordered(found)
     low, high = _nearest_quantile(ordered, counts, lower), _nearest_quantile(ordered, counts, upper)
     return np.where((found <= low) | (found >= high) | np.isnan(found), found, fill)

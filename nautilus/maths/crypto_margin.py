@@ -62,7 +62,7 @@ def brackets(
         raise Undefined("mismatch", "brackets of different lengths", "a floor, a rate and an initial rate each")
     if not (np.isfinite(floor).all() and np.isfinite(rate).all() and np.isfinite(initial).all()):
         raise Undefined("not_finite", "a bracket that is not finite", "finite numbers")
-    if floor[0] != 0 or (np.diff(floor) <= 0).any() or cap <= floor[-1]:
+    if floor[0] != 0 or (np.diff(floor) <= 0).any() or not cap > floor[-1]:
         raise Undefined("unsorted", "floors of brackets", "0 first, then ascending, below the cap")
     if rate[0] <= 0 or (np.diff(rate) < 0).any() or (initial < rate).any() or (initial > 1).any():
         raise Undefined(

@@ -84,6 +84,8 @@ def check_finite(array: NDArray[np.float64], name: str) -> None:
 
 def check_times(times_ns: NDArray[np.int64], name: str = "times", *, equal: bool = False) -> None:
     """Undefined (`duplicate_time`, `unsorted`) unless each is later than the one before, or `equal` to it."""
+    if times_ns.ndim != 1:
+        raise Undefined("mismatch", f"{name} of {times_ns.ndim} dimensions", "one row")
     # Compared, not subtracted: a difference of whole numbers may wrap.
     wrong = times_ns[1:] < times_ns[:-1] if equal else times_ns[1:] <= times_ns[:-1]
     if wrong.any():

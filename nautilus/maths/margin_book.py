@@ -115,8 +115,10 @@ def total(values: Array, starts: Places) -> Array:
     """Sums of sorted values (N,) or (N, M) from each start to the next. Undefined: ``mismatch``, ``not_finite``."""
     if not len(starts):
         return np.zeros((0, *values.shape[1:]))
-    if not len(values) or starts[-1] >= len(values):
-        raise Undefined("mismatch", f"{len(values)} values, a start at {starts[-1]}", "starts within the values")
+    if not np.ndim(values) or not len(values) or starts[-1] >= len(values):
+        raise Undefined(
+            "mismatch", f"values of shape {np.shape(values)}, a start at {starts[-1]}", "starts within the values"
+        )
     values = np.asarray(values, np.float64)
     check_finite(values, "values")
     result: Array = np.add.reduceat(values, starts, axis=0)

@@ -223,6 +223,7 @@ def bordered(block: Array, a: Array) -> Solver:
     return solve
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # what is no number ends the search
 def solve(program: Program, *, tolerance: float = TOLERANCE, most: int = MOST_ITERATIONS) -> Solution:
     """The solution of a convex quadratic program.
 

@@ -185,6 +185,8 @@ def checked(options: Options, underlyings: Underlyings) -> tuple[Options, Underl
         shaped(underlyings.short_rate, "rates", size),
         whole_numbers(underlyings.broad, "broad indices", size, 0, 1).astype(np.bool_),
     )
+    if (options.multiplier <= 0).any():
+        raise Undefined("out_of_range", "an option with a multiplier that is not above 0", "units of a contract")
     if (options.price < 0).any() or (options.strike <= 0).any() or (underlyings.spot < 0).any():
         raise Undefined("negative_price", "an option with a negative price or strike", "0 or more, strikes above 0")
     if (options.years < 0).any():

@@ -283,7 +283,7 @@ OTHERS: dict[str, dict[str, Kind]] = {
     "cvar_program.CvarProgram": {**MATRIX, "over": Sound(_dense)},
     "dated.check_dated": {"days": choice([20200101, 20210101]), "what": choice("rows")},
     "dated.in_force": {
-        "table": choice(((20200101, 1.0), (20210101, 2.0))),
+        "table": Sound(choice(((20200101, 1.0), (20210101, 2.0)))),
         "day": choice(20200101, 20300101),
         "what": choice("rule"),
     },

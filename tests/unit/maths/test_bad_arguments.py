@@ -12,6 +12,7 @@ import pytest
 from nautilus.maths import (
     bulk,
     cross_section,
+    crypto_margin,
     factor_risk,
     futures_margin,
     hrp,
@@ -66,6 +67,8 @@ REFUSED: dict[str, tuple[str, Callable[[], object]]] = {
     "no covariance for hierarchical parity": ("mismatch", lambda: hrp.hierarchical_risk_parity(NOT_SYMMETRIC)),
     "variances below nought": ("singular", lambda: hrp.hierarchical_risk_parity(NO_COVARIANCE)),
     "no covariance for risk parity": ("mismatch", lambda: risk_parity.risk_parity(NOT_SYMMETRIC)),
+    "a cap that is NaN": ("unsorted", lambda: crypto_margin.brackets([0.0], [0.01], [0.02], cap=math.nan)),
+    "a fill that is infinite": ("not_finite", lambda: cross_section.tails([1.0, 2.0], fill=math.inf)),
     "a day that is none": ("out_of_range", lambda: stress.return_between(LONG, [1.0, 2.0, 3.0], "x", "1970-01-03")),
     "days that descend": ("unsorted", lambda: stress.return_between(LONG[::-1], [1.0] * 3, "1970-01-01", "1970-01-03")),
     "an infinite value to be rescaled": ("not_finite", lambda: cross_section.rescaled([1.0, math.inf])),
