@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
+from functools import partial
+from operator import itemgetter
 from typing import Any, Protocol, get_args
 
 import msgspec
@@ -43,11 +45,9 @@ from nautilus.model.topics import CORE_EVENTS, EXECUTION_REPORTS
 _KIND = EVENT_FIELDS["kind"]
 _REASON = EVENT_FIELDS["reason"]
 MOST_REPORTS = 4_096
-"""In one answer to `ReportsSince`. It reads as many events at a time, and looks at sixteen times as many at most."""
-
-
-MARK_EVERY, MARKS = 16_384, 256
-"""Events between two places from which reports of the past can be made anew, and how many of them are kept."""
+"""In one answer to `ReportsSince`. It reads as many events at a time, and looks at four times as many at most."""
+MARK_EVERY, MARKS, MARKS_SAVED = 16_384, 256, 8
+"""Events between two places from which reports of the past can be made anew; how many of them are kept, and saved."""
 
 
 def _nothing() -> None:
@@ -173,8 +173,8 @@ class TradingEngine(Engine):
         )
         self._phases = PhaseDesk(core, instruments, self._desk.instrument, self._expander, self._publish)
         self._past: ReportExpander | None = None
-        # Where to begin for those who ask for reports of the past: the beginning, and places on the way since.
-        self._marks: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MARKS)
+        # Where to begin for those who ask for reports of the past: the beginning, and places on the way since, in order.
+        self._marks: list[tuple[int, dict[str, Any]]] = []
 
     @property
     def last_sequence(self) -> int:
@@ -223,12 +223,12 @@ class TradingEngine(Engine):
         """Report events of the core, in their order; `kinds`: CommandKind behind each."""
         for report in self._expander.expand(events, kinds):
             ctx.publish(report)
-        self._mark()
+        self._mark(self._expander)
 
     def catch_up(self, events: Records, kinds: np.ndarray) -> None:
         """Follow events that were reported before this engine was started."""
         self._expander.expand(events, kinds)
-        self._mark()
+        self._mark(self._expander)
 
     def state(self) -> dict[str, Any]:
         """Open orders of clients; the core keeps the rest."""
@@ -237,9 +237,17 @@ class TradingEngine(Engine):
     def restore(self, state: dict[str, Any]) -> None:
         """See `Engine.restore`."""
         self._expander.restore(state)
-        self._marks.clear()
-        self._mark()
+        self._marks = [each for each in self._marks if each[0] <= self._expander.last_sequence]
+        self._mark(self._expander)
         self._desk.restore(state.get("client_ids", []))
+
+    def bulk(self) -> dict[str, tuple[int, Callable[[], Any]]]:
+        """The newest places from which reports of the past can be made anew: who was away asks for those behind them."""
+        return {f"mark {sequence}": (sequence, partial(dict, kept)) for sequence, kept in self._marks[-MARKS_SAVED:]}
+
+    def restore_bulk(self, name: str, part: dict[str, Any]) -> None:
+        """See `Engine.restore_bulk`."""
+        insort(self._marks, (part["last_sequence"], part), key=itemgetter(0))
 
     def _publish(self, events: Records, kind: CommandKind, ctx: Context) -> None:
         if getattr(self._core, "feeds", False):
@@ -248,10 +256,15 @@ class TradingEngine(Engine):
         for report in self._expander.expand(events, kind):
             ctx.publish(report)
 
-    def _mark(self) -> None:
-        marks, sequence = self._marks, self._expander.last_sequence
-        if sequence >= (marks[-1][0] if marks else 0) + MARK_EVERY:
-            marks.append((sequence, self._expander.state()))
+    def _mark(self, expander: ReportExpander) -> None:
+        """Note where it is, unless a place not far before is noted already."""
+        marks, sequence = self._marks, expander.last_sequence
+        place = bisect_right(marks, sequence, key=itemgetter(0))
+        if sequence < (marks[place - 1][0] if place else 0) + MARK_EVERY:
+            return
+        marks.insert(place, (sequence, expander.state()))
+        if len(marks) > MARKS:
+            del marks[0 : MARKS // 2 : 2]  # the further back, the further between
 
     def _reports_since(self, message: ReportsSince) -> Reports:
         """Reports of the past, made anew from the events; one who asks on and on is followed without starting anew."""
@@ -260,25 +273,25 @@ class TradingEngine(Engine):
         past = self._past
         if past is None or past.last_sequence > message.after:
             past = ReportExpander(self._last_client)
-            for sequence, state in reversed(self._marks):
-                if sequence <= message.after:
-                    past.restore(state)
-                    break
+            place = bisect_right(self._marks, message.after, key=itemgetter(0))
+            if place:
+                past.restore(self._marks[place - 1][1])
         self._past = None  # where an event cannot be read, the next one begins anew
         limit = max(1, min(message.limit, MOST_REPORTS))
         until = self._expander.last_sequence
-        while past.last_sequence < min(message.after, until):
-            events, kinds = self.history.read(past.last_sequence + 1, min(65_536, message.after - past.last_sequence))
-            if not len(events):
-                break
-            past.expand(events, kinds)
         reports: list[Any] = []
         looked = 0
-        while past.last_sequence < until and len(reports) < limit and looked < 16 * MOST_REPORTS:
-            events, kinds = self.history.read(past.last_sequence + 1, min(MOST_REPORTS, until - past.last_sequence))
+        while past.last_sequence < until and len(reports) < limit and looked < 4 * MOST_REPORTS:
+            # What is before the place that was asked for is followed for what it leaves open, and not told of.
+            told = past.last_sequence >= message.after
+            ahead = (until if told else min(message.after, until)) - past.last_sequence
+            events, kinds = self.history.read(past.last_sequence + 1, min(MOST_REPORTS, ahead))
             if not len(events):
                 break
             looked += len(events)
-            reports += past.expand(events, kinds)
+            found = past.expand(events, kinds)
+            self._mark(past)
+            if told:
+                reports += found
         self._past = past
-        return Reports(tuple(reports), past.last_sequence, past.last_sequence >= until)
+        return Reports(tuple(reports), max(past.last_sequence, message.after), past.last_sequence >= until)

@@ -39,9 +39,11 @@ class Past:
 
     def __init__(self) -> None:
         self.records: list[np.ndarray] = []
+        self.looked = 0
 
     def read(self, first: int, limit: int, /) -> tuple[Records, np.ndarray]:
         records = np.concatenate(self.records)[first - 1 : first - 1 + limit]
+        self.looked += len(records)
         return np.ascontiguousarray(records["event"]), records["kind"]
 
 
@@ -103,8 +105,29 @@ def test_a_feed_in_any_pieces_gives_the_reports_of_lock_step(seed: int) -> None:
     assert fed.state() == lock_step.state()
 
 
+def ask_on(engine: TradingEngine, after: int, random: np.random.Generator) -> list[Any]:
+    """What one who asks on and on is told; that no answer looks at more than it may."""
+    ctx, history = RecordingContext(), engine.history
+    assert isinstance(history, Past)
+    found: list[Any] = []
+    place, complete = after, False
+    for _ in range(10_000):
+        history.looked = 0
+        answer = engine.on_request(ReportsSince(place, int(random.integers(1, 200))), ctx)
+        assert isinstance(answer, Reports)
+        assert history.looked < 5 * trading.MOST_REPORTS
+        assert answer.last_sequence >= place
+        found += answer.reports
+        place, complete = answer.last_sequence, answer.complete
+        if complete:
+            return found
+    raise AssertionError(f"no end in sight at {place}")
+
+
 def test_reports_of_the_past_are_those_that_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trading, "MARK_EVERY", 100)  # so that the marks are used in a short flow
+    monkeypatch.setattr(trading, "MARKS", 6)
+    monkeypatch.setattr(trading, "MOST_REPORTS", 40)
     kernel = Kernel(instruments=[btcusdt()], accounts=[1, 2, MARKET_ACCOUNT], huge_pages=False)
     past, ctx = Past(), RecordingContext()
     setup = Kernel(accounts=(), huge_pages=False)
@@ -124,16 +147,26 @@ def test_reports_of_the_past_are_those_that_were_given(monkeypatch: pytest.Monke
         engine.on_feed(np.ascontiguousarray(records["event"]), records["kind"], ctx)
     given = reports(ctx)
     random = np.random.default_rng(1)
-    for after in [0, 1, *random.integers(0, engine.last_sequence + 1, 25).tolist(), engine.last_sequence]:
-        found: list[Any] = []
-        place, complete = after, False
-        while not complete:
-            answer = engine.on_request(ReportsSince(place, int(random.integers(1, 200))), ctx)
-            assert isinstance(answer, Reports)
-            assert answer.last_sequence > place or answer.complete
-            found += answer.reports
-            place, complete = answer.last_sequence, answer.complete
-        assert found == [report for report in given if report.sequence > after]
+    places = [0, 1, *random.integers(0, engine.last_sequence + 1, 25).tolist(), engine.last_sequence]
+    for after in places:
+        assert ask_on(engine, after, random) == [report for report in given if report.sequence > after]
+    again = TradingEngine(TradingConfig(), kernel)
+    again.history = past
+    for name, (_, part) in engine.bulk().items():
+        again.restore_bulk(name, part())
+    again.restore(engine.state())
+    assert again.bulk().keys() == engine.bulk().keys()
+    for after in places:
+        assert ask_on(again, after, random) == [report for report in given if report.sequence > after]
+    far = TradingEngine(TradingConfig(), kernel)
+    far.history = past
+    far.restore(engine.state())
+    late, early = engine.last_sequence, engine.last_sequence // 2
+    for _ in range(engine.last_sequence):  # two who ask in turn do not take each other's way
+        answers = [far.on_request(ReportsSince(after), ctx) for after in (late, early)]
+        if answers[0].complete:
+            break
+    assert answers[0].complete
     with pytest.raises(ModelError, match="event log"):
         TradingEngine(TradingConfig(), kernel).on_request(ReportsSince(), ctx)
 
