@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -101,9 +102,12 @@ class BulkFiles:
         self._directory = directory / f"{engine}.parts"
         self._written: dict[str, int] = {}
         self._unsynced: set[str] = set()
+        self._stopped_at = ""
 
     def load(self, take: Callable[[str, Any], object]) -> None:
         """Hand over each part with its name. InternalError where one cannot be read."""
+        for half_written in self._directory.glob(".*.part.*"):  # when the process was killed
+            half_written.unlink(missing_ok=True)
         for path in sorted(self._directory.glob("*.part")):
             content = path.read_bytes()
             if content[-_CHECKSUM:] != _checksum(content[:-_CHECKSUM]):
@@ -112,7 +116,11 @@ class BulkFiles:
             take(name, part)
 
     def save(self, parts: Mapping[str, tuple[int, Callable[[], Any]]], most_ns: int, *, synced: bool = False) -> bool:
-        """Write what has changed, for so long; whether all is written, and with `synced` on disk."""
+        """Write what has changed, for so long; whether all is written, and with `synced` on disk.
+
+        What had no turn has the first one next time. A part that cannot be written keeps no other from being; the first
+        error is raised in the end.
+        """
         if not parts and not self._written and not self._directory.exists():
             return True
         until_ns = monotonic_ns() + most_ns
@@ -121,22 +129,37 @@ class BulkFiles:
             self._place(name).unlink(missing_ok=True)
             del self._written[name]
             self._unsynced.discard(name)
-        for name, (version, give) in parts.items():
-            if self._written.get(name) != version:
-                content = pack((name, give()))
-                write_atomically(self._place(name), content + _checksum(content))
-                self._written[name] = version
-                self._unsynced.add(name)
-            elif not synced or name not in self._unsynced:
-                continue
-            if synced:
-                sync(self._place(name))
-                self._unsynced.discard(name)
-            if monotonic_ns() > until_ns:
-                return False
-        if synced:
+        todo = [
+            name
+            for name, (version, _) in parts.items()
+            if self._written.get(name) != version or (synced and name in self._unsynced)
+        ]
+        first = todo.index(self._stopped_at) if self._stopped_at in todo else 0
+        waiting, failed = deque(todo[first:] + todo[:first]), list[Exception]()
+        while waiting:
+            name = waiting.popleft()
+            try:
+                self._write(name, *parts[name], synced=synced)
+            except Exception as error:
+                failed.append(error)
+            if waiting and monotonic_ns() > until_ns:
+                break
+        self._stopped_at = waiting[0] if waiting else ""
+        if failed:
+            raise failed[0]
+        if synced and not waiting:
             sync(self._directory)
-        return True
+        return not waiting
+
+    def _write(self, name: str, version: int, give: Callable[[], Any], *, synced: bool) -> None:
+        if self._written.get(name) != version:
+            content = pack((name, give()))
+            write_atomically(self._place(name), content + _checksum(content))
+            self._written[name] = version
+            self._unsynced.add(name)
+        if synced:
+            sync(self._place(name))
+            self._unsynced.discard(name)
 
     def known(self, parts: Mapping[str, tuple[int, Callable[[], Any]]]) -> None:
         """These are what the files hold."""

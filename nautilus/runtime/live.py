@@ -34,6 +34,7 @@ from nautilus.core.counters import Counters
 from nautilus.core.wake import Waiting
 from nautilus.engines.base import Engine
 from nautilus.model.enums import EngineState
+from nautilus.model.errors import InternalError
 from nautilus.runtime.bus_settings import BusConfig
 from nautilus.runtime.buslog import BusLog
 from nautilus.runtime.calls import Calls
@@ -312,7 +313,7 @@ class LiveHost:
 
         try:
             self.workplaces.run(job, arguments, done, True)
-        except FullError as error:
+        except (FullError, InternalError) as error:
             self.later(0, partial(done, error))
         return number
 

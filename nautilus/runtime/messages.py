@@ -488,6 +488,9 @@ class Messages:
                     result = self._calls.finish(context, work.finish, result)
                 except Exception as error:
                     result = error
+            if not isinstance(result, Message | Exception):
+                result = InternalError(f"a {type(result).__name__} came of a job", expected="a message")
+                self._calls.errors.add(f"{context.name} work", result)
             answer(result)
             self.settle()
 

@@ -152,9 +152,11 @@ class Recovery:
         """
         if self._context.state not in _SAVED:
             return False
-        whole = self._file.parts.save(self._context.engine.bulk(), most_ns, synced=synced)
-        saved = SavedState(self.report_sequence, self._reports, self._context.engine.state())
-        self._file.save(saved, synced=synced)
+        try:
+            whole = self._file.parts.save(self._context.engine.bulk(), most_ns, synced=synced)
+        finally:  # the rest is not lost with a part that cannot be written
+            saved = SavedState(self.report_sequence, self._reports, self._context.engine.state())
+            self._file.save(saved, synced=synced)
         return whole
 
     def _discard(self, why: str, mark: str) -> None:

@@ -29,6 +29,10 @@ from nautilus.runtime.wire import from_wire, to_wire
 
 LENGTH = struct.Struct("<Q")
 """Before each frame on the socket."""
+MOST_BYTES = 1 << 28
+"""Of what comes of a job: a host has to have room for it several times."""
+OOM_SCORE = 500
+"""Where memory runs out a worker is killed before any engine: its job fails alone."""
 _ARRAY, _MESSAGE, _TUPLE = 1, 2, 3
 _PLAIN = (bool, int, float, str, bytes)
 
@@ -94,6 +98,8 @@ def serve(connection: socket.socket) -> None:
         try:
             job, arguments = unpack(stream.read(LENGTH.unpack(head)[0]))
             answer = pack((True, find(*job)(*arguments)))
+            if len(answer) > MOST_BYTES:
+                raise ModelError(f"{len(answer)} bytes came of a job", expected=f"at most {MOST_BYTES}")
         except Exception as error:
             answer = pack((False, _described(error)))
         connection.sendall(LENGTH.pack(len(answer)) + answer)
@@ -146,5 +152,7 @@ def _unmarked(code: int, data: memoryview) -> Any:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's affair
     signal_at_parent_end(signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
     with contextlib.suppress(ConnectionError):  # the host is gone already
         serve(socket.socket(fileno=int(sys.argv[1])))

@@ -49,8 +49,8 @@ class Workplaces:
         workers: int = 1,
         refused: Callable[[], object] = lambda: None,
     ) -> None:
-        self._answering = Jobs(watch, forget, most=workers, refused=refused)
-        self._background = Jobs(watch, forget, partial(later, IDLE_NS), refused=refused)
+        self._answering = Jobs(watch, forget, later=later, most=workers, refused=refused)
+        self._background = Jobs(watch, forget, partial(later, IDLE_NS), later=later, refused=refused)
         self.warming = False
 
     def run(self, job: Callable[..., Any], arguments: tuple[Any, ...], done: Done, background: bool) -> None:

@@ -220,7 +220,7 @@ def test_parts_are_written_a_few_at_a_time(tmp_path):
     rounds = 1
     while not files.save(parts, -1):
         rounds += 1
-    assert rounds == 6
+    assert rounds == 5
 
 
 def test_in_lock_step_work_is_done_in_line_and_arrays_arrive_whole():
