@@ -148,7 +148,7 @@ class RunningHost:
         self.host.loop.call_at_wall(0, action)
         self.host.ask_engine("", _NOTHING).cancel()
 
-    def ready(self, seconds: float = 10.0) -> RunningHost:
+    def ready(self, seconds: float = 60.0) -> RunningHost:
         """Wait until it is ready."""
         eventually(lambda: not self.host.outlook.reasons or self._failed(), seconds=seconds)
         return self
