@@ -406,6 +406,8 @@ class AnalyticsEngine(Engine):
     def restore(self, state: dict[str, Any]) -> None:
         """See `Engine.restore`."""
         for key, track in state.get("portfolios", ()):
+            if type(key) is not int:
+                raise ModelError(f"portfolio {key!r}", where="a state that was kept", expected="a whole number")
             self._portfolio(key).track.restore(track)
         self._holdings.restore(state.get("holdings", []))
         self._executions.restore(state.get("executions", []))

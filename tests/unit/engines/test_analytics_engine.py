@@ -370,3 +370,12 @@ def test_a_new_engine_takes_an_empty_state():
 def test_a_setting_that_cannot_be_is_refused(settings):
     with pytest.raises(ConfigError):
         AnalyticsConfig(**settings)
+
+
+def test_a_kept_portfolio_without_a_number_is_refused():
+    made, _ = followed()
+    state = made.state()
+    [[_, track]] = state["portfolios"]
+    for key in (False, "7", None, 7.0):
+        with pytest.raises(ModelError, match="a whole number"):
+            engine().restore({**state, "portfolios": [[key, track]]})
