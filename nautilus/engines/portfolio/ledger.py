@@ -317,6 +317,9 @@ class Ledger:
             self.rates.restore(state["rates"])
             self.names.restore(state["names"])
         for position in self.book.positions():
+            numbers = (position.quantity, position.cost, position.realised, position.fees)
+            if any(type(number) is not int for number in numbers):
+                raise ModelError(f"position {numbers}", where="a state that was kept", expected="whole numbers")
             if position.instrument_id in self.instruments:
                 self.valuation.update(position, None)
         self.dirty.update(self.portfolios())
