@@ -71,7 +71,7 @@ class ReportsSince(Message, frozen=True):
 class Reports(Message, frozen=True):
     """Execution reports in order. `last_sequence`: everything up to it was looked at; `complete`: nothing newer is.
 
-    None, and `last_sequence` as it was asked for without `complete`: what is before that is still being read; ask again.
+    None, and `last_sequence` as it was asked for without `complete`: what is before is still being read; ask again.
     """
 
     reports: tuple[AnyReport, ...]

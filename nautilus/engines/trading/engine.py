@@ -173,7 +173,7 @@ class TradingEngine(Engine):
         )
         self._phases = PhaseDesk(core, instruments, self._desk.instrument, self._expander, self._publish)
         self._past: ReportExpander | None = None
-        # Where to begin for those who ask for reports of the past: the beginning, and places on the way since, in order.
+        # Where to begin for those who ask for reports of the past: the beginning, or a place since, in order.
         self._marks: list[tuple[int, dict[str, Any]]] = []
 
     @property
@@ -242,7 +242,7 @@ class TradingEngine(Engine):
         self._desk.restore(state.get("client_ids", []))
 
     def bulk(self) -> dict[str, tuple[int, Callable[[], Any]]]:
-        """The newest places from which reports of the past can be made anew: who was away asks for those behind them."""
+        """The newest places to begin reports of the past at: who was away asks for what is behind them."""
         return {f"mark {sequence}": (sequence, partial(dict, kept)) for sequence, kept in self._marks[-MARKS_SAVED:]}
 
     def restore_bulk(self, name: str, part: dict[str, Any]) -> None:
