@@ -13,7 +13,7 @@ from nautilus.engines.portfolio.names import Names
 from nautilus.engines.portfolio.optimising import basis_of
 from nautilus.engines.portfolio.rates import SYNTHETIC, RateTable
 from nautilus.engines.portfolio.valuation import Totals, Valuation
-from nautilus.model.errors import UnknownPortfolioError
+from nautilus.model.errors import ModelError, UnknownPortfolioError
 from nautilus.model.events import ExecutionReport
 from nautilus.model.instrument import EXACT, Instrument
 from nautilus.model.marketdata import Quote
