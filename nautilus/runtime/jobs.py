@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nautilus
-from nautilus.model.errors import InternalError, ModelError
+from nautilus.model.errors import InternalError
 from nautilus.runtime.clock import NANOSECONDS, monotonic_ns
 from nautilus.runtime.control import error_from
 from nautilus.runtime.protection import MOST_WAITING, FullError
@@ -31,7 +31,8 @@ Later = Callable[[int, Callable[[], object]], object]
 
 
 def _error_of(said: dict[str, str]) -> Exception:
-    return error_from(said) if said["code"] else ModelError(said["what"], where="a job")
+    """One that has no code of its own is the job's fault, not of who asked."""
+    return error_from(said) if said["code"] else InternalError(said["what"], where="a job")
 
 
 def _unstarted(error: OSError) -> InternalError:

@@ -92,7 +92,7 @@ def test_jobs_run_in_another_process_and_answer_in_order(desk):
     pid, values, error, total = desk.wait(4)
     assert pid != os.getpid()
     assert values == (1, (2, [3.5, None]), {"a": "b"})
-    assert isinstance(error, ModelError)
+    assert isinstance(error, InternalError)
     assert "ValueError: not today" in str(error)
     assert total == 6
 
