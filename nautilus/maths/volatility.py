@@ -100,19 +100,6 @@ def gjr_garch(returns: ArrayLike, *, horizon: int = HORIZON, scale: float = SCAL
     return _arch("gjr-garch-t", returns, horizon, scale, 1, "t")
 
 
-def warm() -> float:
-    """Import `arch` and fit a short series, so that no request waits for that.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        Without the package.
-    """
-    steps = np.arange(400)
-    shocks = np.random.default_rng(1).standard_normal(len(steps)) * (1.0 + 0.5 * np.sin(steps / 40.0)) / SCALE
-    return float(garch(shocks).forecast_variances[0])
-
-
 def _arch(
     model: str, returns: ArrayLike, horizon: int, scale: float, asymmetry: int, errors: Literal["normal", "t"]
 ) -> VolatilityForecast:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -53,15 +52,14 @@ class PackageError(ConfigError):
 
 
 def warm() -> None:
-    """Load and compile what simulation needs, and `arch`, where it is installed: it takes seconds to be imported.
+    """Load and compile what simulation needs.
 
-    On a busy machine those were more than the time in which an answer has to be there.
+    `arch` takes seconds to be imported, and more memory than all else: the first question for such a filter loads it,
+    into a process that is there for the time of such questions.
     """
     from nautilus.maths.monte_carlo import warm as simulate
 
     simulate()
-    with contextlib.suppress(ModuleNotFoundError):  # whoever asks for such a model is told
-        volatility.warm()
 
 
 def estimate(

@@ -71,11 +71,12 @@ class Questions:
             positions = self._positions(message.portfolio_id, message.positions)
             found = self._returns(positions, message.begin, message.end)
             basis = self._basis(message, found)
-            return Work(jobs.estimate, (message, self.currency, positions, found.values, basis))
+            arguments = (message, self.currency, positions, found.values, basis)
+            return Work(jobs.estimate, arguments, background=message.method in (jobs.GARCH, jobs.GJR))
         if isinstance(message, MeasureDrawdowns):
             changes, found = self._changes(message)
-            arguments = (message.portfolio_id, message.level, self.currency, changes, bool(message.series))
-            return Work(jobs.measure_drawdowns, (*arguments, self._basis(message, found)))
+            asked = (message.portfolio_id, message.level, self.currency, changes, bool(message.series))
+            return Work(jobs.measure_drawdowns, (*asked, self._basis(message, found)))
         if isinstance(message, BacktestVar):
             _check_method(message.method, jobs.BACKTESTED)
             _check_definition(message.definition)

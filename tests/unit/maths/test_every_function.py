@@ -31,7 +31,7 @@ APART = {
     "vpin_state.": "takes a table of the core: tests/unit/engines",
 }
 """What is not called here, and why."""
-SLOW = {"volatility.garch", "volatility.gjr_garch", "volatility.warm", "american.price", "american.exercise_boundary"}
+SLOW = {"volatility.garch", "volatility.gjr_garch", "american.price", "american.exercise_boundary"}
 REFUSALS = {"indicators.catalogue.": KeyError}
 """Errors of names that are not there, as their docstrings say."""
 MEMBERS = {

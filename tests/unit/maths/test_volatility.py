@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nautilus.maths.errors import Undefined
 from nautilus.maths.har import har
-from nautilus.maths.volatility import ewma, garch, gjr_garch, warm
+from nautilus.maths.volatility import ewma, garch, gjr_garch
 from tests.kit import naive_volatility as naive
 from tests.kit.reference_returns import daily_returns
 
@@ -225,7 +225,3 @@ def test_garch_of_returns_with_one_jump_is_finite() -> None:
     returns[150] = 0.1
     found = garch(returns)
     assert np.isfinite([*found.forecast_variances, *found.parameters.values()]).all()
-
-
-def test_arch_is_loaded_by_the_warm_up() -> None:
-    assert warm() > 0.0
