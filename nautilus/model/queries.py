@@ -69,10 +69,7 @@ class ReportsSince(Message, frozen=True):
 
 
 class Reports(Message, frozen=True):
-    """Execution reports in order. `last_sequence`: everything up to it was looked at; `complete`: nothing newer is.
-
-    None, and `last_sequence` as it was asked for without `complete`: what is before is still being read; ask again.
-    """
+    """Reports in order; `last_sequence`: looked at up to it; `complete`: nothing newer is; else ask on from it."""
 
     reports: tuple[AnyReport, ...]
     last_sequence: int

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nautilus.bus.client import AnswerError, NoAnswerError
-from nautilus.model.enums import OrderType, Side
+from nautilus.model.enums import Side, TimeInForce
 from nautilus.model.queries import PERSON_ACCOUNT, GetOrders, GetStrategies, OrderRequest
 from nautilus.model.risk import CheckOrders, CheckResult, ProposedOrder
 from nautilus.runtime.attach import attach
@@ -22,13 +22,16 @@ from tests.kit.platform import Platform, demo
 
 DAY = 86_400_000_000_000
 STEPS = 400
+RATE = 300
+"""More orders in half a minute than the strategy sends by itself."""
 CHECK = f"/risk/critical-check/{PERSON_ACCOUNT}"
 ORDER = {"instrument": "SIMUSD", "side": "BUY", "quantity": "0.001", "price": "100"}
 SETTINGS = (
     "risk.max_position=0",
     "risk.max_loss=",
     "risk.max_orders=0",
-    f'risk.limits=["portfolio/{PERSON_ACCOUNT} position hard 0.015","portfolio/1 position hard 0.5"]',
+    f'risk.limits=["portfolio/{PERSON_ACCOUNT} position hard 0.015",'
+    f'"portfolio/1 order_rate hard {RATE} window_ns 30000000000"]',
     "limits.order_quantity=5000",
 )
 
@@ -134,7 +137,9 @@ def test_while_risk_stands_still_the_gateway_says_that_there_is_no_answer(platfo
 
 def test_an_alert_is_not_lost_when_risk_is_killed_as_the_breach_comes(platform: Platform) -> None:
     assert not _stopped(platform)
-    platform.ask("trading", OrderRequest("SIMUSD", Side.BUY, "1", order_type=OrderType.MARKET, account_id=1))
+    order = OrderRequest("SIMUSD", Side.BUY, "0.001", "100", time_in_force=TimeInForce.IOC, account_id=1)
+    for _ in range(RATE + 1):
+        platform.ask("trading", order)
     os.kill(platform.pid("risk"), signal.SIGKILL)
     platform.wait(lambda: _stopped(platform), "a strategy that the alert stopped")
 
