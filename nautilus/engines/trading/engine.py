@@ -294,4 +294,6 @@ class TradingEngine(Engine):
             if told:
                 reports += found
         self._past = past
-        return Reports(tuple(reports), max(past.last_sequence, message.after), past.last_sequence >= until)
+        if past.last_sequence >= until:  # who asks for more than there was is of another core: that is to be seen
+            return Reports(tuple(reports), past.last_sequence, True)
+        return Reports(tuple(reports), max(past.last_sequence, message.after), False)

@@ -158,6 +158,8 @@ def test_reports_of_the_past_are_those_that_were_given(monkeypatch: pytest.Monke
     assert again.bulk().keys() == engine.bulk().keys()
     for after in places:
         assert ask_on(again, after, random) == [report for report in given if report.sequence > after]
+    ahead = engine.on_request(ReportsSince(engine.last_sequence + 7), ctx)
+    assert ahead == Reports((), engine.last_sequence, True)
     far = TradingEngine(TradingConfig(), kernel)
     far.history = past
     far.restore(engine.state())
