@@ -79,7 +79,8 @@ def plain(question: Question) -> tuple[Any, ...]:
     rules = question.rules
     tables = tuple(tuple(table) for table in rules.brackets)
     flat = (tuple(rules.stock), tuple(rules.option), tuple(rules.scan), tables, rules.span_initial)
-    return tuple(question._replace(rules=flat, offsets=[tuple(row) for row in question.offsets]))  # type: ignore
+    changed = {"rules": flat, "offsets": [tuple(row) for row in question.offsets]}
+    return tuple(changed.get(name, value) for name, value in question._asdict().items())
 
 
 def _unflattened(fields: tuple[Any, ...]) -> Question:
